@@ -1,0 +1,143 @@
+"""Source voxels to network tensor and back, as a manifest's input block says.
+
+Training and serving both call `prepare`; nothing else turns pixels into tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import UnusableImage
+from service.manifest import InputSpec, Window
+
+Float = NDArray[np.float32]
+
+# ITU-R BT.601 luma, the convention of OpenCV and Pillow for RGB to grey.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+CLAHE_CLIP, CLAHE_TILES = 2.0, (8, 8)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a crop came to lie in the network's input: enough to go back.
+
+    ``source`` is (height, width) of the crop, ``left top width height`` its content box in network pixels.
+    """
+
+    source: tuple[int, int]
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def place(source: tuple[int, int], spec: InputSpec) -> Placement:
+    """Where a crop of (height, width) ``source`` lies in the network input of ``spec``."""
+    height, width = spec.size
+    if not spec.letterbox:
+        return Placement(source, 0, 0, width, height)
+    scale = min(height / source[0], width / source[1])
+    inner = max(1, min(height, round(source[0] * scale))), max(1, min(width, round(source[1] * scale)))
+    return Placement(source, (width - inner[1]) // 2, (height - inner[0]) // 2, inner[1], inner[0])
+
+
+def resize(plane: NDArray[Any], height: int, width: int, interpolation: str = "linear") -> NDArray[Any]:
+    """Resize (height, width) or (height, width, channels) with pixel centres kept.
+
+    ``nearest`` keeps the set of values; ``linear`` interpolates where it enlarges and averages over area where it
+    shrinks, each axis on its own, so no fine structure is skipped.
+    """
+    if plane.shape[:2] == (height, width):
+        return plane
+    if interpolation == "nearest":
+        return _cv_resize(plane, height, width, cv2.INTER_NEAREST_EXACT)
+    shrunk = _cv_resize(plane, min(height, plane.shape[0]), min(width, plane.shape[1]), cv2.INTER_AREA)
+    return _cv_resize(shrunk, height, width, cv2.INTER_LINEAR)
+
+
+def _cv_resize(plane: NDArray[Any], height: int, width: int, method: int) -> NDArray[Any]:
+    if plane.shape[:2] == (height, width):
+        return plane
+    out = cv2.resize(plane, (width, height), interpolation=method)
+    return out if out.ndim == plane.ndim else out[..., np.newaxis]
+
+
+def windowed(voxels: NDArray[Any], window: Window) -> Float:
+    """Raw voxels of any shape to float32 in 0 to 1. An array without contrast becomes 0."""
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise UnusableImage("values that are not finite", "finite values", "Replace NaN and infinite values.")
+    low, high = _limits(voxels, window)
+    if high <= low:
+        return np.zeros(voxels.shape, np.float32)
+    scaled = (voxels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    return np.clip(scaled, 0, 1, out=scaled)
+
+
+def _limits(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
+    if window.kind == "range":
+        return window.low, window.high
+    if window.kind == "full":
+        if voxels.dtype.kind not in "iu":
+            raise UnusableImage(
+                f"window full on {voxels.dtype}", "an integer type", "Use the window kinds percentile or range."
+            )
+        info = np.iinfo(voxels.dtype)
+        return float(info.min), float(info.max)
+    counted = voxels[voxels != 0] if window.ignore_zero else voxels
+    if counted.size == 0:
+        return 0.0, 0.0
+    low, high = np.percentile(counted, (window.low, window.high))
+    return float(low), float(high)
+
+
+def grey(plane: Float) -> Float:
+    """(height, width, 1 or 3) to (height, width, 1) by luma."""
+    return plane if plane.shape[-1] == 1 else (plane @ LUMA)[..., np.newaxis]
+
+
+def prepare(plane: NDArray[Any], spec: InputSpec) -> tuple[Float, Placement]:
+    """One crop (height, width, 1 or 3) to a network input (channels, height, width) and the way back.
+
+    Order: channels, window, enhancement, resize, mean and std. Padding of a letterbox is the window's zero.
+    """
+    placement = place((plane.shape[0], plane.shape[1]), spec)
+    content = windowed(_in_channels(plane, spec.channels), spec.window)
+    if spec.enhance == "clahe":
+        content = _clahe(content)
+    content = resize(content, placement.height, placement.width, spec.interpolation)
+    canvas = np.zeros((*spec.size, spec.channels), np.float32)
+    rows = slice(placement.top, placement.top + placement.height)
+    columns = slice(placement.left, placement.left + placement.width)
+    canvas[rows, columns] = content
+    standard = (canvas - np.float32(spec.mean)) / np.float32(spec.std)
+    return np.ascontiguousarray(standard.transpose(2, 0, 1), np.float32), placement
+
+
+def _in_channels(plane: NDArray[Any], channels: int) -> NDArray[Any]:
+    if plane.shape[-1] == channels:
+        return plane
+    if channels == 3:
+        return np.repeat(plane, 3, axis=-1)
+    return grey(plane.astype(np.float32))
+
+
+def _clahe(content: Float) -> Float:
+    tool = cv2.createCLAHE(clipLimit=CLAHE_CLIP, tileGridSize=CLAHE_TILES)
+    planes = [tool.apply(np.round(content[..., c] * 65535).astype(np.uint16)) for c in range(content.shape[-1])]
+    return np.stack(planes, axis=-1).astype(np.float32) / np.float32(65535)
+
+
+def restore(output: Float, placement: Placement) -> Float:
+    """Network output (channels, height, width) on the network's own grid, back to the crop's (channels, height, width)."""
+    inner = output[
+        :,
+        placement.top : placement.top + placement.height,
+        placement.left : placement.left + placement.width,
+    ]
+    back = [resize(np.ascontiguousarray(plane), *placement.source) for plane in inner]
+    return np.stack(back).astype(np.float32, copy=False)
