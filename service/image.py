@@ -173,6 +173,14 @@ class Region:
         inside = np.prod(common.shape)
         return float(inside / (np.prod(self.shape) + np.prod(other.shape) - inside))
 
+    def squared(self) -> Region:
+        """The shorter side of the plane stretched to the longer one about its centre; it may leave the picture."""
+        extra_x, extra_y = max(0, self.height - self.width), max(0, self.width - self.height)
+        left, top = self.left - extra_x // 2, self.top - extra_y // 2
+        return replace(
+            self, left=left, top=top, right=left + self.width + extra_x, bottom=top + self.height + extra_y
+        )
+
     def grown(self, margin: float, within: Region, minimum: int = 1) -> Region:
         """Enlarged in the plane by ``margin`` x its side on each side, to at least ``minimum`` pixels, then clipped."""
         dx = max(round(self.width * margin), -(-(minimum - self.width) // 2), 0)

@@ -100,6 +100,18 @@ class Weights(Frozen):
     licence: str
 
 
+class Look(Frozen):
+    """How a found box becomes the region a later stage sees.
+
+    ``square`` first stretches the shorter side, then the box grows by ``margin`` x its side on each side and to at least
+    ``minimum`` pixels; what leaves the picture is clipped.
+    """
+
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    minimum: Positive = 1
+    square: bool = False
+
+
 class Decode(Frozen):
     """How a detector's raw output becomes boxes.
 
@@ -119,8 +131,8 @@ class Decode(Frozen):
 class StageSpec(Frozen):
     """One stage: what it looks at, what goes in, how its output is read.
 
-    ``on`` is ``image`` or the name of an earlier stage, whose regions (of ``label``, grown by ``margin`` and to at least
-    ``minimum`` pixels) are looked at one by one. ``with`` names earlier ``map`` stages stacked behind the image.
+    ``on`` is ``image`` or the name of an earlier stage, whose regions (of ``label``, enlarged as ``look`` says) are
+    looked at one by one. ``with`` names earlier ``map`` stages stacked behind the image.
     ``on_miss`` says what happens when that earlier stage found nothing. ``labels`` are the label names of the output in
     channel order; more than one, or ``exclusive``, means softmax with background first. ``keep`` drops components whose
     highest probability stays below it.
@@ -131,9 +143,7 @@ class StageSpec(Frozen):
     on: Name = "image"
     with_: Annotated[tuple[Name, ...], Field(alias="with")] = ()
     label: Name | None = None
-    margin: Annotated[float, Field(ge=0)] = 0.0
-    minimum: Positive = 1
-    square: bool = False
+    look: Look = Look()
     on_miss: Literal["whole_image", "empty", "stop"] | None = None
     input: InputSpec
     labels: tuple[Name, ...] = ()

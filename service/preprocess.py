@@ -103,19 +103,25 @@ def grey(plane: Float) -> Float:
 def prepare(plane: NDArray[Any], spec: InputSpec) -> tuple[Float, Placement]:
     """One crop (height, width, 1 or 3) to a network input (channels, height, width) and the way back.
 
-    Order: channels, window, enhancement, resize, mean and std. Padding of a letterbox is the window's zero.
+    Order: resize, channels, window, enhancement, padding, mean and std. Resizing comes first, on the raw values, so that
+    the cost of everything else does not grow with the picture. Padding of a letterbox is the window's zero.
     """
     placement = place((plane.shape[0], plane.shape[1]), spec)
-    content = windowed(_in_channels(plane, spec.channels), spec.window)
+    small = resize(_for_opencv(plane), placement.height, placement.width, spec.interpolation)
+    content = windowed(_in_channels(small, spec.channels), spec.window)
     if spec.enhance == "clahe":
         content = _clahe(content)
-    content = resize(content, placement.height, placement.width, spec.interpolation)
     canvas = np.zeros((*spec.size, spec.channels), np.float32)
     rows = slice(placement.top, placement.top + placement.height)
     columns = slice(placement.left, placement.left + placement.width)
     canvas[rows, columns] = content
     standard = (canvas - np.float32(spec.mean)) / np.float32(spec.std)
     return np.ascontiguousarray(standard.transpose(2, 0, 1), np.float32), placement
+
+
+def _for_opencv(plane: NDArray[Any]) -> NDArray[Any]:
+    # OpenCV resizes these types only; every other integer fits float32 or is a display value anyway.
+    return plane if plane.dtype in (np.uint8, np.uint16, np.int16, np.float32) else plane.astype(np.float32)
 
 
 def _in_channels(plane: NDArray[Any], channels: int) -> NDArray[Any]:

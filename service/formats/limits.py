@@ -1,0 +1,56 @@
+"""How much a file may ask for before anything of it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image as Pillow
+
+from service.errors import SetupError, TooLarge
+
+# Above this size Pillow warns and later refuses on its own; below it only our limits speak.
+PILLOW_GUARD = int(Pillow.MAX_IMAGE_PIXELS or 89_478_485)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one picture may be.
+
+    Attributes:
+        max_bytes: of the file as sent.
+        max_pixels: width x height as declared in the header, at most Pillow's own guard (89 million).
+        min_side: shorter side in pixels; smaller pictures carry nothing to segment and are refused.
+
+    Raises SetupError when a limit cannot be kept.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_pixels: int = 60_000_000
+    min_side: int = 8
+
+    def __post_init__(self) -> None:
+        if self.max_bytes < 1 or self.min_side < 1 or not 1 <= self.max_pixels <= PILLOW_GUARD:
+            raise SetupError(
+                f"limits of {self.max_bytes} bytes, {self.max_pixels} pixels and side {self.min_side}",
+                f"positive limits and at most {PILLOW_GUARD} pixels",
+                "Mend the limits in the settings.",
+            )
+
+    def check_bytes(self, size: int) -> None:
+        """Raises TooLarge for a file of ``size`` bytes over the limit."""
+        if size > self.max_bytes:
+            raise TooLarge(
+                f"a file of {size} bytes", f"at most {self.max_bytes} bytes", "Send a smaller or compressed file."
+            )
+
+    def check_pixels(self, width: int, height: int) -> None:
+        """Raises TooLarge for a declared size over the limit."""
+        if width * height > self.max_pixels:
+            raise TooLarge(
+                f"a declared size of {width} x {height} pixels",
+                f"at most {self.max_pixels} pixels",
+                "Send the picture in a lower resolution.",
+            )
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,151 @@
+"""Pictures in: PNG, JPEG, TIFF, BMP and WebP in 8 and 16 bit, from memory to memory.
+
+The format is found by content. Bytes and declared pixels are checked before anything is decoded. Nothing is clipped,
+guessed or dropped without a note in `Image.notes`, and no text of a decoder reaches an error: it may quote the file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from service.errors import InputError, UnknownFormat, UnusableImage
+from service.formats.header import cut_short, webp_canvas
+from service.formats.limits import DEFAULT_LIMITS, Limits
+from service.formats.pixels import Pixels, is_deep_colour, one_grey, pixels_of, upright
+from service.formats.sniff import sniff
+from service.image import Image
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "read_raster"]
+
+ACCEPTED = "PNG, JPEG, TIFF, BMP or WebP"
+ORIENTATION = int(ExifTags.Base.Orientation)
+
+# The plugins themselves and not Pillow's open(): that one warns about sizes by its own rule, and takes a telephone's
+# JPEG with a depth map behind it for an animation.
+PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "png": PngImagePlugin.PngImageFile,
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+
+
+def read_raster(content: bytes, limits: Limits = DEFAULT_LIMITS) -> Image:
+    """One picture, voxels (1, height, width, 1 or 3) in the depth the file has, upright.
+
+    Raises TooLarge (before decoding), UnknownFormat, and UnusableImage with code ``empty_body``, ``truncated``,
+    ``malformed``, ``animated``, ``too_small``, ``colour_space`` or ``not_finite``.
+    """
+    kind = _kind(content, limits)
+    with _decoding(content, kind):
+        pixels, notes = _decoded(content, kind, limits)
+    pixels, merged = one_grey(pixels)
+    return Image(pixels[None], notes=(*notes, *merged))
+
+
+def _kind(content: bytes, limits: Limits) -> str:
+    limits.check_bytes(len(content))
+    if not content:
+        raise UnusableImage("an empty body", f"a {ACCEPTED} file", "Send the file's content.", "empty_body")
+    kind = sniff(content)
+    if kind is None:
+        raise UnknownFormat("content of no known picture format", ACCEPTED, f"Save the picture as {ACCEPTED}.")
+    return kind
+
+
+@contextmanager
+def _decoding(content: bytes, kind: str) -> Iterator[None]:
+    """Whatever a decoder throws becomes UnusableImage.
+
+    Decoders meet hostile bytes with more kinds of exception than they document (struct.error, OverflowError,
+    zlib.error, SyntaxError, ...), so all are caught here and only here.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise _broken(kind, cut_short(content, kind) or _says_cut(error)) from None
+
+
+def _says_cut(error: Exception) -> bool:
+    return isinstance(error, EOFError) or "truncated" in str(error).lower()
+
+
+def _broken(kind: str, truncated: bool) -> UnusableImage:
+    if truncated:
+        return UnusableImage(f"a {kind} file that ends early", "a whole file", "Send the file again.", "truncated")
+    return UnusableImage(
+        f"a {kind} file that cannot be decoded", "a well-formed file", "Open and save it anew, then send it.", "malformed"
+    )
+
+
+def _decoded(content: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+    if kind == "webp":
+        limits.check_pixels(*webp_canvas(content))
+    picture = PLUGINS[kind](io.BytesIO(content))
+    _check_header(picture, limits)
+    stored = _tiff_orientation(picture)
+    picture.load()
+    pixels, notes = pixels_of(picture, content)
+    if kind != "tiff":
+        orientation, read = _exif_orientation(picture)
+        return upright(pixels, orientation), (*_aside(picture), *notes, *read)
+    # Pillow has turned a TIFF while loading it; 16-bit colour did not come from Pillow.
+    turned = upright(pixels, stored) if is_deep_colour(picture, content) else pixels
+    return turned, (*notes, *_turned(stored))
+
+
+def _check_header(picture: ImageFile.ImageFile, limits: Limits) -> None:
+    limits.check_pixels(*picture.size)
+    if min(picture.size) < limits.min_side:
+        raise UnusableImage(
+            f"a picture of {picture.width} x {picture.height} pixels",
+            f"at least {limits.min_side} pixels on each side",
+            "Send the picture in its full resolution.",
+            "too_small",
+        )
+    if getattr(picture, "is_animated", False):
+        raise UnusableImage(
+            "a file of several frames or pages", "one picture", "Send one frame as a file of its own.", "animated"
+        )
+
+
+def _tiff_orientation(picture: ImageFile.ImageFile) -> int:
+    """Read before loading: Pillow turns the pixels and forgets the tag."""
+    if not isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return 1
+    return _valid(picture.tag_v2.get(ORIENTATION))
+
+
+def _exif_orientation(picture: ImageFile.ImageFile) -> tuple[int, tuple[str, ...]]:
+    try:
+        orientation = _valid(picture.getexif().get(ORIENTATION))
+    except Exception:  # broken metadata around whole pixels is no reason to refuse them
+        return 1, ("exif unreadable, ignored",)
+    return orientation, _turned(orientation)
+
+
+def _valid(orientation: object) -> int:
+    return orientation if isinstance(orientation, int) and 2 <= orientation <= 8 else 1
+
+
+def _turned(orientation: int) -> tuple[str, ...]:
+    return (f"exif_orientation={orientation} applied",) if orientation != 1 else ()
+
+
+def _aside(picture: ImageFile.ImageFile) -> tuple[str, ...]:
+    return ("first picture of a multi-picture jpeg",) if "mpoffset" in picture.info else ()

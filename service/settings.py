@@ -1,0 +1,110 @@
+"""Settings from the environment, all under the prefix ``BREAST_CASCADE_``, and how many cores this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SetupError
+
+PREFIX = "BREAST_CASCADE_"
+CGROUP = Path("/sys/fs/cgroup")
+BUNDLED_PIPELINES = Path(__file__).resolve().parent / "pipelines"
+MEBIBYTE = 1024 * 1024
+
+
+def _data_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "breast-cascade"
+
+
+class Settings(BaseSettings):
+    """What the environment may set; each field is read from ``BREAST_CASCADE_<FIELD>``.
+
+    Attributes:
+        data_dir: the one folder this service ever writes to.
+        pipelines_dir: further pipelines, laid out as ``<name>/<version>/``; they win over the bundled ones.
+        device: where networks run: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
+        access: ``off`` lets anyone who reaches the port use it, on any address.
+        broker_url: Celery's broker; unset means the one embedded in the data directory.
+        database_url: SQLAlchemy's database; unset means SQLite in the data directory.
+        max_bytes: largest upload, in bytes.
+        max_pixels: largest picture, in pixels, as its header declares it.
+        min_side: smallest picture side, in pixels.
+        queue_length: requests that may wait for a slot before the service answers 429.
+        slots: requests worked on at the same time.
+        threads: per network run; unset means as many as the CPU quota allows.
+        receive_timeout: longest silence of a client in the middle of an upload, in seconds.
+        drain_timeout: longest wait for running work when the service is told to stop, in seconds.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
+
+    data_dir: Path = Field(default_factory=_data_home)
+    pipelines_dir: Path | None = None
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = "auto"
+    access: Literal["on", "off"] = "on"
+    broker_url: str | None = None
+    database_url: str | None = None
+    max_bytes: Annotated[int, Field(ge=1)] = 64 * MEBIBYTE
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    min_side: Annotated[int, Field(ge=1)] = 16
+    queue_length: Annotated[int, Field(ge=0)] = 16
+    slots: Annotated[int, Field(ge=1)] = 2
+    threads: Annotated[int, Field(ge=1)] | None = None
+    receive_timeout: Annotated[float, Field(gt=0)] = 20.0
+    drain_timeout: Annotated[float, Field(ge=0)] = 30.0
+
+    @property
+    def pipeline_roots(self) -> tuple[Path, ...]:
+        """Folders of pipelines, the winning one last."""
+        return (BUNDLED_PIPELINES,) if self.pipelines_dir is None else (BUNDLED_PIPELINES, self.pipelines_dir)
+
+    @property
+    def network_threads(self) -> int:
+        """Threads of one network run: as set, else as the CPU quota allows."""
+        return self.threads or available_threads()
+
+
+def read_settings() -> Settings:
+    """Settings of this process. Raises SetupError naming the variable, what it holds and what it should."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise SetupError(
+            f"{name}={first['input']!r:.80}", first["msg"], f"Set {name} to such a value or unset it.", "bad_setting"
+        ) from error
+
+
+def available_threads(cgroup: Path = CGROUP) -> int:
+    """Cores this process may keep busy: its CPU affinity or its cgroup's quota, whichever is less; at least 1."""
+    quota = _quota_v2(cgroup) or _quota_v1(cgroup)
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores if quota is None else min(cores, int(quota)))
+
+
+def _quota_v2(cgroup: Path) -> float | None:
+    fields = _words(cgroup / "cpu.max")
+    if len(fields) != 2 or fields[0] == "max":
+        return None
+    return float(fields[0]) / float(fields[1])
+
+
+def _quota_v1(cgroup: Path) -> float | None:
+    quota, period = _words(cgroup / "cpu" / "cpu.cfs_quota_us"), _words(cgroup / "cpu" / "cpu.cfs_period_us")
+    if not quota or not period or int(quota[0]) <= 0:
+        return None
+    return int(quota[0]) / int(period[0])
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except OSError:
+        return []

@@ -1,0 +1,176 @@
+"""Augmentation of ultrasound pictures: what differs between a clean image and somebody else's screenshot.
+
+All functions take and give uint8 pictures (height, width) and 0/1 masks of the same size, and draw from the generator
+they are given. They act on source pixels, before `service.preprocess.prepare`, so that the network sees nothing that
+serving could not produce.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.image import Region
+
+Grey = NDArray[np.uint8]
+CHARACTERS = np.array(list("ABCDEFGHIKLMNOPRSTUVXYZ0123456789.:-/ "))
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far augmentation goes.
+
+    Attributes:
+        scale: factor range of the shown size (0.6 shows more than the region, with black around the picture).
+        stretch: greatest change of aspect ratio, as a factor above 1.
+        shift: of the region, fraction of its side.
+        rotation: degrees either way.
+        photometric: probability of each change of grey values.
+        burn_in: probability of each kind of burnt-in mark.
+    """
+
+    scale: tuple[float, float] = (0.6, 1.6)
+    stretch: float = 1.2
+    shift: float = 0.1
+    rotation: float = 12.0
+    photometric: float = 0.35
+    burn_in: float = 0.3
+
+
+def view(
+    image: Grey, mask: Grey, region: Region, strength: Strength, rng: np.random.Generator
+) -> tuple[Grey, Grey]:
+    """What is seen when ``region`` is looked at through a random flip, scale, stretch, shift and rotation.
+
+    The result has about the region's own size in pixels, at most 448 on the longer side; outside the picture is 0.
+    """
+    cap = min(1.0, 448 / max(region.width, region.height))
+    width, height = max(8, round(region.width * cap)), max(8, round(region.height * cap))
+    matrix = _affine(region, (width, height), strength, rng)
+    shown = _warp(image, matrix, (width, height), cv2.INTER_LINEAR)
+    return shown, _warp(mask, matrix, (width, height), cv2.INTER_NEAREST)
+
+
+def _warp(plane: Grey, matrix: NDArray[np.float64], size: tuple[int, int], method: int) -> Grey:
+    return np.asarray(cv2.warpAffine(plane, matrix, size, flags=method, borderMode=cv2.BORDER_CONSTANT), np.uint8)
+
+
+def _affine(
+    region: Region, size: tuple[int, int], strength: Strength, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """2 x 3 map from source pixels to a view of ``size`` (width, height)."""
+    low, high = np.log(strength.scale)
+    zoom = np.exp(rng.uniform(low, high))
+    stretch = np.exp(rng.uniform(-1, 1) * np.log(strength.stretch))
+    sx = zoom * stretch * size[0] / region.width * rng.choice((-1, 1))
+    sy = zoom / stretch * size[1] / region.height
+    angle = np.deg2rad(rng.uniform(-strength.rotation, strength.rotation))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag([sx, sy])
+    centre = np.array([region.left + region.right - 1, region.top + region.bottom - 1]) / 2
+    centre += rng.uniform(-strength.shift, strength.shift, 2) * (region.width, region.height)
+    middle = (np.array(size) - 1) / 2
+    return np.column_stack([linear, middle - linear @ centre])
+
+
+def photometric(image: Grey, probability: float, rng: np.random.Generator) -> Grey:
+    """Gamma, gain, depth gain, blur, low resolution, speckle and shadow, each with ``probability``."""
+    for change in (_gamma, _gain, _depth_gain, _blur, _low_resolution, _speckle, _shadow):
+        if rng.random() < probability:
+            image = change(image, rng)
+    return image
+
+
+def _table(image: Grey, curve: NDArray[np.float64]) -> Grey:
+    return np.asarray(cv2.LUT(image, np.clip(curve, 0, 255).astype(np.uint8)), np.uint8)
+
+
+def _gamma(image: Grey, rng: np.random.Generator) -> Grey:
+    return _table(image, 255 * np.linspace(0, 1, 256) ** np.exp(rng.uniform(-0.6, 0.6)))
+
+
+def _gain(image: Grey, rng: np.random.Generator) -> Grey:
+    return _table(image, np.arange(256) * rng.uniform(0.6, 1.5) + rng.uniform(-25, 25) * (np.arange(256) > 0))
+
+
+def _depth_gain(image: Grey, rng: np.random.Generator) -> Grey:
+    ramp = np.exp(np.linspace(-1, 1, image.shape[0], dtype=np.float32) * np.float32(rng.uniform(-0.5, 0.5)))
+    return np.clip(image * ramp[:, None], 0, 255).astype(np.uint8)
+
+
+def _blur(image: Grey, rng: np.random.Generator) -> Grey:
+    sigma = rng.uniform(0.4, 1.0) * max(image.shape) / 256
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma * rng.uniform(0.7, 1.5), sigmaY=sigma), np.uint8)
+
+
+def _low_resolution(image: Grey, rng: np.random.Generator) -> Grey:
+    height, width = image.shape
+    factor = rng.uniform(0.3, 0.7)
+    small = cv2.resize(image, (max(4, int(width * factor)), max(4, int(height * factor))), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _speckle(image: Grey, rng: np.random.Generator) -> Grey:
+    height, width = image.shape
+    coarse = rng.uniform(1.0, 2.5)
+    noise = rng.standard_normal((max(2, int(height / coarse)), max(2, int(width / coarse))), np.float32)
+    field = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(rng.uniform(0.08, 0.25))
+    return np.clip(image * (1 + field), 0, 255).astype(np.uint8)
+
+
+def _shadow(image: Grey, rng: np.random.Generator) -> Grey:
+    """A column darkened from some depth downwards, as below calcification or poor contact."""
+    height, width = image.shape
+    x = np.arange(width, dtype=np.float32)
+    depth = rng.uniform(0.3, 0.8) * np.exp(-(((x - rng.uniform(0, width)) / (width * rng.uniform(0.02, 0.1))) ** 2))
+    below = np.arange(height)[:, None] >= rng.integers(0, max(1, height // 2))
+    return (image * np.where(below, 1 - depth, 1)).astype(np.uint8)
+
+
+def burn_in(image: Grey, mask: Grey, probability: float, rng: np.random.Generator) -> Grey:
+    """Calipers on the lesion, text and a bar along an edge, each with ``probability``; the mask stays as it is."""
+    image = image.copy()
+    if rng.random() < probability:
+        _calipers(image, mask, rng)
+    if rng.random() < probability:
+        _text(image, rng)
+    if rng.random() < probability / 2:
+        _bar(image, rng)
+    return image
+
+
+def _calipers(image: Grey, mask: Grey, rng: np.random.Generator) -> None:
+    """Two crosses at the ends of a dotted line: across the lesion, or where there is none at a random place."""
+    points = np.argwhere(mask)
+    if len(points):
+        ends = points[[points[:, 1].argmin(), points[:, 1].argmax()]] if rng.random() < 0.6 else points[[0, -1]]
+    elif rng.random() < 0.3:
+        ends = rng.integers(0, image.shape, (2, 2))
+    else:
+        return
+    grey, arm = int(rng.integers(160, 256)), int(rng.integers(3, 8))
+    (y0, x0), (y1, x1) = ends.tolist()
+    for x, y in ((x0, y0), (x1, y1)):
+        cv2.drawMarker(image, (x, y), grey, cv2.MARKER_CROSS if rng.random() < 0.7 else cv2.MARKER_TILTED_CROSS, 2 * arm)
+    if rng.random() < 0.7:
+        for t in np.linspace(0, 1, int(rng.integers(8, 30))):
+            cv2.circle(image, (int(x0 + t * (x1 - x0)), int(y0 + t * (y1 - y0))), 0, grey, -1)
+
+
+def _text(image: Grey, rng: np.random.Generator) -> None:
+    height, width = image.shape
+    for _ in range(int(rng.integers(1, 5))):
+        words = "".join(rng.choice(CHARACTERS, int(rng.integers(2, 14))))
+        place = int(rng.integers(0, max(1, width - 20))), int(rng.integers(10, max(11, height)))
+        size = rng.uniform(0.25, 0.6) * max(width, 160) / 256
+        cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, int(rng.integers(140, 256)), 1, cv2.LINE_AA)
+
+
+def _bar(image: Grey, rng: np.random.Generator) -> None:
+    """Cover a strip along one edge: the frame of a viewer, a grey wedge, an empty margin."""
+    turned = np.rot90(image, int(rng.integers(0, 4)))
+    strip = turned[: max(1, int(turned.shape[0] * rng.uniform(0.02, 0.12)))]
+    strip[:] = np.linspace(0, 255, strip.shape[1]).astype(np.uint8) if rng.random() < 0.2 else int(rng.choice((0, 0, 40)))

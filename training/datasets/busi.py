@@ -1,0 +1,116 @@
+"""BUSI: 780 breast ultrasound pictures with lesion masks (benign, malignant, normal).
+
+Al-Dhabyani et al., Data in Brief 28 (2020) 104863, doi:10.1016/j.dib.2019.104863. The authors state no licence; copies
+claim CC0 or CC BY 4.0: research use, cite. Obtain ``Dataset_BUSI_with_GT`` from the authors' page.
+
+Patients cannot be told apart and near-duplicates abound (one picture even appears as benign and as malignant), so a
+split that ignores `grouping` leaks. Two layouts are read:
+
+* the public one, ``{benign,malignant,normal}/benign (1).png`` with ``benign (1)_mask.png``, ``_mask_1.png``, ...: masks
+  of one picture are merged, groups and folds are made here;
+* one with ``index.csv`` (image, mask, class, group, fold, class_ambiguous), which brings its own groups and folds.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.grouping import assign_folds, near_duplicate_groups
+
+CLASSES = ("benign", "malignant", "normal")
+FOLDS = 5
+_MASK = re.compile(r"_mask(_\d+)?$")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture. ``masks`` are merged; ``ambiguous`` groups carry two classes and are kept out of classification."""
+
+    name: str
+    image: Path
+    masks: tuple[Path, ...]
+    category: str
+    group: str
+    fold: int
+    ambiguous: bool
+
+
+def cases(root: Path) -> list[Case]:
+    """All cases under ``root``, sorted by name. Raises FileNotFoundError when neither layout is there."""
+    if (root / "index.csv").is_file():
+        return sorted(_indexed(root), key=lambda case: case.name)
+    if all((root / category).is_dir() for category in CLASSES):
+        return sorted(_public(root), key=lambda case: case.name)
+    raise FileNotFoundError(
+        f"Found neither index.csv nor the folders {', '.join(CLASSES)} in {root}; wanted one of the two layouts. "
+        "Give the folder Dataset_BUSI_with_GT."
+    )
+
+
+def read_image(case: Case) -> NDArray[np.uint8]:
+    """Grey picture, uint8 (height, width)."""
+    return _read(case.image)
+
+
+def read_mask(case: Case) -> NDArray[np.uint8]:
+    """Union of the case's masks, uint8 0 or 1 (height, width)."""
+    masks = [_read(path) > 0 for path in case.masks]
+    return np.logical_or.reduce(masks).astype(np.uint8)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise FileNotFoundError(f"Found no readable picture at {path}; wanted PNG or JPEG. Restore the file.")
+    return np.asarray(grey, np.uint8)
+
+
+def _indexed(root: Path) -> Iterable[Case]:
+    with (root / "index.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield Case(
+                Path(row["image"]).stem,
+                root / row["image"],
+                (root / row["mask"],),
+                row["class"],
+                row["group"],
+                int(row["fold"]),
+                row["class_ambiguous"] == "1",
+            )
+
+
+def _public(root: Path) -> Iterable[Case]:
+    found = [
+        (path, category)
+        for category in CLASSES
+        for path in sorted((root / category).glob("*.png"))
+        if not _MASK.search(path.stem)
+    ]
+    groups = near_duplicate_groups([_read(path) for path, _ in found])
+    folds = assign_folds(groups, [category for _, category in found], FOLDS)
+    classes_of: dict[int, set[str]] = {}
+    for group, (_, category) in zip(groups, found, strict=True):
+        classes_of.setdefault(group, set()).add(category)
+    for (path, category), group, fold in zip(found, groups, folds, strict=True):
+        yield Case(
+            path.stem, path, _masks_of(path), category, f"group{group:04d}", fold, len(classes_of[group]) > 1
+        )
+
+
+def _masks_of(image: Path) -> tuple[Path, ...]:
+    masks = sorted(
+        path for path in image.parent.glob("*.png") if _MASK.sub("", path.stem) == image.stem and path != image
+    )
+    if not masks:
+        raise FileNotFoundError(
+            f"Found no mask beside {image.name}; wanted {image.stem}_mask.png. Restore it or remove the picture."
+        )
+    return tuple(masks)
