@@ -29,7 +29,10 @@ def pixels_of(picture: Pillow.Image, content: bytes) -> Noted:
         return _deep_colour(picture, content)
     if picture.mode not in READERS:
         raise UnusableImage(
-            f"pixels of the kind {picture.mode}", "grey, RGB or CMYK", "Convert the picture to grey or RGB.", "colour_space"
+            f"pixels of the kind {picture.mode}",
+            "grey, RGB or CMYK",
+            "Convert the picture to grey or RGB.",
+            "colour_space",
         )
     pixels, notes = READERS[picture.mode](picture)
     return (pixels if pixels.ndim == 3 else pixels[..., np.newaxis]), notes
@@ -53,11 +56,14 @@ def _deep_colour(picture: Pillow.Image, content: bytes) -> Noted:
     bands = len(picture.getbands())
     if stored is None or stored.dtype != np.uint16 or stored.ndim != 3 or stored.shape[2] < bands:
         raise UnusableImage(
-            "16-bit colour in an unusual layout", "16-bit RGB or RGBA", "Save the picture as plain 16-bit PNG.", "malformed"
+            "16-bit colour in an unusual layout",
+            "16-bit RGB or RGBA",
+            "Save the picture as plain 16-bit PNG.",
+            "malformed",
         )
     order = cv2.COLOR_BGR2RGB if bands == 3 else cv2.COLOR_BGRA2RGBA
     pixels, notes = _without_alpha(cv2.cvtColor(np.ascontiguousarray(stored[..., :bands]), order))
-    return pixels, ("16-bit kept", *notes)
+    return pixels, ("16-bit kept", *notes, *_ignored_key(picture))
 
 
 def _plain(picture: Pillow.Image) -> Noted:
@@ -67,7 +73,7 @@ def _plain(picture: Pillow.Image) -> Noted:
 
 
 def _bilevel(picture: Pillow.Image) -> Noted:
-    pixels, notes = _plain(picture.convert("L")) if not picture.has_transparency_data else _transparent(picture)
+    pixels, notes = _plain(picture if picture.has_transparency_data else picture.convert("L"))
     return pixels, ("1-bit scaled to 0 and 255", *notes)
 
 
@@ -106,9 +112,12 @@ def _sixteen_bit(picture: Pillow.Image) -> Noted:
         # Pillow turns 8-bit files of this kind itself, 16-bit ones not.
         pixels = np.uint16(_declared_top(picture)) - pixels
         notes.append("white-is-zero inverted")
-    if "transparency" in picture.info:
-        notes.append("transparent grey level ignored")
-    return pixels, tuple(notes)
+    return pixels, (*notes, *_ignored_key(picture))
+
+
+def _ignored_key(picture: Pillow.Image) -> tuple[str, ...]:
+    """PNG may name one colour as transparent; in 16 bit that is a pixel value like any other."""
+    return ("transparent colour ignored",) if "transparency" in picture.info else ()
 
 
 def _declared_top(picture: Pillow.Image) -> int:

@@ -89,7 +89,10 @@ def _broken(kind: str, truncated: bool) -> UnusableImage:
     if truncated:
         return UnusableImage(f"a {kind} file that ends early", "a whole file", "Send the file again.", "truncated")
     return UnusableImage(
-        f"a {kind} file that cannot be decoded", "a well-formed file", "Open and save it anew, then send it.", "malformed"
+        f"a {kind} file that cannot be decoded",
+        "a well-formed file",
+        "Open and save it anew, then send it.",
+        "malformed",
     )
 
 

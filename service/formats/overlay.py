@@ -1,0 +1,80 @@
+"""The picture with its labels drawn over it, for human eyes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import BadParameter
+from service.formats.palette import colour_table
+from service.formats.plane import only_slice
+from service.image import Image, Mask
+from service.manifest import Label, Window
+from service.preprocess import windowed
+
+Picture = NDArray[np.uint8]
+
+NOTICE = "RESEARCH USE ONLY"
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+# From this longer side in pixels on, a line of one pixel is lost when the picture is shown on a screen.
+FINE_LINE_UP_TO = 1024
+
+
+def encode_overlay(
+    image: Image, mask: Mask, labels: tuple[Label, ...], *, opacity: float = 0.35, contour: bool = True
+) -> bytes:
+    """RGB PNG of the image's own size: labels tinted by ``opacity`` (0 to 1), outlined, and the notice in a corner.
+
+    Raises BadParameter for another opacity, more than one slice, or a mask that is not on the image's grid.
+    """
+    if not 0 <= opacity <= 1:
+        raise BadParameter(f"opacity {opacity}", "0 to 1", "Give the opacity as a fraction.")
+    if mask.labels.shape != image.region.shape:
+        raise BadParameter(
+            f"a mask of shape {mask.labels.shape}", f"the image's {image.region.shape}", "Give the mask of this image."
+        )
+    plane, colours = only_slice(mask.labels), colour_table(labels)
+    picture = _tinted(shown(only_slice(image.slab(0, image.depth))), plane, colours, opacity)
+    if contour:
+        _outline(picture, plane, colours)
+    _notice(picture)
+    return _png(picture)
+
+
+def shown(pixels: NDArray[Any]) -> Picture:
+    """(height, width, 1 or 3) as 8-bit RGB of its own. 8-bit pixels stay, others are windowed by percentile."""
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(windowed(pixels, Window()) * 255).astype(np.uint8)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
+
+
+def _tinted(picture: Picture, plane: Picture, colours: Picture, opacity: float) -> Picture:
+    marked = plane > 0
+    mixed = picture[marked] * (1 - opacity) + colours[plane[marked]] * opacity
+    picture[marked] = np.rint(mixed).astype(np.uint8)
+    return picture
+
+
+def _outline(picture: Picture, plane: Picture, colours: Picture) -> None:
+    thickness = 1 if max(plane.shape) <= FINE_LINE_UP_TO else 2
+    for label in np.unique(plane[plane > 0]):
+        lines, _ = cv2.findContours((plane == label).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(picture, lines, -1, colours[label].tolist(), thickness)
+
+
+def _notice(picture: Picture) -> None:
+    """White on a black rim in the lower left corner, over about a third of the width but never higher than a tenth."""
+    height, width = picture.shape[:2]
+    (length, tall), _ = cv2.getTextSize(NOTICE, FONT, 1, 1)
+    scale = min(width / 3 / length, height / 10 / tall)
+    thin, at = max(1, round(scale)), (max(2, width // 100), height - max(2, height // 100))
+    for colour, thickness in (((0, 0, 0), thin + 2), ((255, 255, 255), thin)):
+        cv2.putText(picture, NOTICE, at, FONT, scale, colour, thickness, cv2.LINE_AA)
+
+
+def _png(picture: Picture) -> bytes:
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return encoded.tobytes()
