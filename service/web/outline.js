@@ -54,7 +54,7 @@ function seedOf(whole, { contour, box: [left, top, right, bottom] }) {
 
 function flood(whole, [left, top, right, bottom], [seedX, seedY], diagonal) {
   const shape = blank(left, top, right, bottom);
-  const waiting = [seedX, seedY];
+  const waiting = [];
   let count = 0;
   const visit = (x, y) => {
     if (x < left || y < top || x >= right || y >= bottom || !covers(whole, x, y)) return;
@@ -64,7 +64,6 @@ function flood(whole, [left, top, right, bottom], [seedX, seedY], diagonal) {
     count++;
     waiting.push(x, y);
   };
-  waiting.length = 0;
   visit(seedX, seedY);
   while (waiting.length) {
     const y = waiting.pop();

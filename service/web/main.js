@@ -1,0 +1,259 @@
+// The page: holds what was chosen and what was answered, and lets the other modules draw it.
+
+import * as api from "./api.js";
+import { BoxFields } from "./box.js";
+import { renderMarkdown } from "./card.js";
+import { byId, css, el, number, words } from "./dom.js";
+import { FindingsTable } from "./findings.js";
+import { Gestures } from "./gestures.js";
+import { decodePicture, derivedName, save } from "./picture.js";
+import * as report from "./report.js";
+import { decodeMask } from "./rle.js";
+import { PipelinePicker, wireDrop, wireViewTools } from "./controls.js";
+import { Viewer } from "./viewer.js";
+
+/** `ask` is what the shown answer was asked with; downloads repeat it exactly. */
+const state = { file: null, decoding: null, ask: null, running: null, table: null };
+
+const viewer = new Viewer(byId("picture-canvas"), byId("mask-canvas"));
+const gestures = new Gestures(viewer, { hover, choose, box: boxDrawn, boxing: (active) => boxFields.showDrawing(active) });
+const boxFields = new BoxFields(viewer, { draw: (active) => gestures.setBoxing(active), apply: run });
+const picker = new PipelinePicker({ changed: pipelineChanged, threshold: () => state.file && run() });
+
+start();
+
+async function start() {
+  wireViewTools(viewer);
+  wireDrop(open);
+  byId("ask").addEventListener("submit", (event) => {
+    event.preventDefault();
+    run();
+  });
+  try {
+    picker.fill(await api.pipelines());
+    await pipelineChanged(false);
+    showSamples(await api.samples());
+    const { version } = await api.version();
+    byId("version").textContent = version ? `Breast Cascade ${version}` : "";
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+function showSamples(samples) {
+  byId("samples").replaceChildren(...samples.map(({ name, pipeline, title }) =>
+    el("li", {}, el("button", { type: "button", class: "sample", onclick: () => openSample(name, pipeline) },
+      el("img", { src: api.sampleUrl(name), alt: "", width: "72", height: "54", loading: "lazy" }),
+      el("span", {}, title ?? name)))));
+  byId("samples-block").hidden = samples.length === 0;
+}
+
+async function openSample(name, pipeline) {
+  try {
+    const file = await api.sampleFile(name);
+    if (picker.choose(pipeline)) await pipelineChanged(false);
+    await open(file);
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+async function pipelineChanged(again = true) {
+  const chosen = picker.chosen;
+  if (!chosen) return;
+  const details = await api.pipeline(chosen.name, chosen.version).catch((error) => showProblem(error));
+  if (!details || picker.chosen !== chosen) return;
+  picker.describe(details);
+  byId("card").replaceChildren(...renderMarkdown(details.card ?? ""));
+  byId("card-block").hidden = !details.card;
+  if (again && state.file) run();
+}
+
+/** Take a new picture and segment it at once. */
+async function open(file) {
+  state.running?.abort();
+  state.file = file;
+  boxFields.clear();
+  viewer.clear();
+  clearAnswer();
+  byId("picture-facts").textContent = file.name;
+  byId("run").disabled = false;
+  if (!window.matchMedia("(min-width: 760px)").matches) byId("stage").scrollIntoView();
+  state.decoding = decodePicture(file);
+  const shown = state.decoding.then(({ bitmap }) => {
+    if (bitmap && state.file === file) showPicture(bitmap, bitmap.width, bitmap.height);
+  });
+  await Promise.all([shown, run()]);
+}
+
+function showPicture(image, width, height, burnt = false) {
+  viewer.setPicture(image, width, height, burnt);
+  byId("picture-facts").textContent = `${state.file.name}, ${number(width)} × ${number(height)} px`;
+  byId("welcome").hidden = true;
+  boxFields.enable(width, height);
+}
+
+/** Ask the service about the picture at hand with what the form says now. */
+async function run() {
+  const { file } = state;
+  if (!file) return;
+  state.running?.abort();
+  const running = new AbortController();
+  state.running = running;
+  clearAnswer();
+  busy(`Segmenting ${file.name} …`);
+  try {
+    const ask = { ...picker.ask(), box: boxFields.read() };
+    const text = await (await api.segment(file, ask, "json", running.signal)).text();
+    const answer = JSON.parse(text);
+    const { reason } = await state.decoding;
+    const drawn = reason ? await serverPicture(file, ask, answer, running.signal) : null;
+    if (running.signal.aborted) return;
+    state.ask = ask;
+    showAnswer(answer, text, ask, drawn, reason);
+  } catch (error) {
+    if (error.name !== "AbortError" && !running.signal.aborted) showProblem(error);
+  } finally {
+    if (state.running === running) busy(null);
+  }
+}
+
+/** The service's own drawing, for files that this browser cannot show; null where that fails too. */
+async function serverPicture(file, ask, answer, signal) {
+  if (answer.image.depth !== 1) return null;
+  try {
+    return await createImageBitmap(await (await api.segment(file, ask, "overlay", signal)).blob());
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return null;
+  }
+}
+
+function showAnswer(answer, text, ask, drawn, reason) {
+  const labels = withFallback(picker.chosen?.labels ?? []);
+  const colors = new Map(labels.map(({ name, color }) => [name, color]));
+  showDrawing(answer, labels, drawn, reason);
+  state.table = answer.findings.length
+    ? new FindingsTable(answer.findings, answer.image, colors, { hover: emphasise, choose: emphasise })
+    : null;
+  byId("report").replaceChildren(...[
+    report.statusBlock(answer),
+    state.table ? el("section", { class: "block" }, el("h2", {}, "Findings"), state.table.node) : null,
+    report.flagsBlock(answer.flags),
+    report.scoresBlock(answer.classification),
+    report.measurementsBlock(answer.measurements),
+    report.stagesBlock(answer.stages, answer.timings_ms, showLooks),
+  ].filter(Boolean));
+  byId("origin").replaceChildren(...report.originNodes(answer));
+  byId("origin-block").hidden = false;
+  showDownloads(text, ask);
+  byId("progress").textContent = `${report.statusWords(answer)[1]} in ${state.file.name}.`;
+}
+
+/** Picture, mask and legend of an answer; says plainly what could not be drawn. */
+function showDrawing(answer, labels, drawn, reason) {
+  const { width, height, depth } = answer.image;
+  const notes = [];
+  if (depth === 1) {
+    if (drawn) showPicture(drawn, width, height, true);
+    else if (reason) showPicture(null, width, height);
+    if (reason) notes.push(`${reason}, so ${drawn ? "the service’s own overlay is shown; the opacity slider does not act on it" : "only its mask is shown"}. Results and downloads are complete.`);
+    if (viewer.width !== width || viewer.height !== height) notes.push("This browser decoded the picture in another size than the service; it was stretched to fit the mask.");
+    const mask = decodeMask(answer.mask, labels);
+    const named = labels.filter(({ name }) => mask.ids.has(name)).map((label) => ({ ...label, id: mask.ids.get(label.name) }));
+    viewer.setResult(mask, named, answer.findings, answer.stages.flatMap((stage) => stage.regions ?? []));
+    showLegend(viewer.labels);
+  } else {
+    notes.push(`This is a volume of ${depth} slices. The page draws single pictures only; findings and downloads are complete.`);
+  }
+  const outlined = answer.findings.length;
+  viewer.panes[0].setAttribute("aria-label", `Picture with ${outlined || "no"} outlined ${outlined === 1 ? "finding" : "findings"}; the findings table lists them`);
+  viewer.panes[1].setAttribute("aria-label", "Mask on the same grid as the picture");
+  byId("picture-note").textContent = notes.join(" ");
+  byId("picture-note").hidden = notes.length === 0;
+}
+
+function withFallback(labels) {
+  return labels.map((label) => ({ ...label, color: label.color ?? [255, 255, 255] }));
+}
+
+function showLegend(labels) {
+  byId("legend").replaceChildren(...labels.map(({ name, color }) => {
+    const swatch = el("span", { class: "swatch" });
+    swatch.style.background = css(color);
+    return el("li", {}, swatch, words(name));
+  }));
+  byId("legend").hidden = labels.length === 0;
+}
+
+function showDownloads(text, ask) {
+  const { file } = state;
+  const offer = (title, suffix, blob) => el("button", { type: "button", onclick: () => download(blob, derivedName(file.name, suffix)) }, title);
+  const posted = (format) => async () => (await api.segment(file, ask, format)).blob();
+  byId("downloads").replaceChildren(
+    offer("Mask PNG", "-mask.png", posted("mask")),
+    offer("Overlay PNG", "-overlay.png", posted("overlay")),
+    offer("JSON", ".json", async () => new Blob([text], { type: "application/json" })),
+    offer("COCO", "-coco.json", posted("coco")),
+  );
+  byId("curl").textContent = api.curlLine(file, ask);
+  byId("downloads-block").hidden = false;
+}
+
+async function download(blob, name) {
+  byId("problem").replaceChildren();
+  try {
+    save(await blob(), name);
+  } catch (error) {
+    byId("problem").replaceChildren(report.problemNode(error));
+  }
+}
+
+function hover(point) {
+  const inside = point && viewer.labelAt(point);
+  const pixel = point && point.x >= 0 && point.y >= 0 && point.x < viewer.width && point.y < viewer.height;
+  byId("readout").textContent = pixel ? `x ${Math.floor(point.x)}  y ${Math.floor(point.y)}${inside ? `  ${words(inside)}` : ""}` : "";
+  state.table?.light(point ? viewer.findingAt(point)?.id ?? null : null);
+}
+
+/** A finding was clicked in the picture (or the ground beside all of them). */
+function choose(finding) {
+  state.table?.choose(finding?.id ?? null, true);
+}
+
+/** Outline a finding: the one pointed at in the table, else the chosen one. */
+function emphasise(id) {
+  viewer.highlight(id ?? state.table?.chosen ?? null);
+}
+
+function showLooks(regions) {
+  viewer.activeLooks = regions;
+  viewer.draw();
+}
+
+function boxDrawn(box) {
+  boxFields.write(box);
+  run();
+}
+
+function busy(message) {
+  byId("work").hidden = !message;
+  byId("result").setAttribute("aria-busy", String(Boolean(message)));
+  if (message) byId("progress").textContent = message;
+}
+
+/** No result on the page may belong to another picture or other settings than those shown. */
+function clearAnswer() {
+  state.table = null;
+  viewer.clearResult();
+  for (const id of ["problem", "report", "downloads", "origin", "legend"]) byId(id).replaceChildren();
+  for (const id of ["downloads-block", "origin-block", "legend", "picture-note"]) byId(id).hidden = true;
+  byId("progress").textContent = "";
+  byId("welcome").hidden = viewer.width > 0;
+}
+
+function showProblem(error) {
+  if (!(error instanceof api.Problem)) console.warn(error);
+  clearAnswer();
+  byId("problem").replaceChildren(report.problemNode(error));
+}
