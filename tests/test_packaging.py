@@ -1,0 +1,131 @@
+"""What is installed, what travels in the wheel, and what the service must never drag in."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PIPELINES = ROOT / "service" / "pipelines"
+PIPELINE_LIMIT = 12_000_000  # bytes of one shipped pipeline version, weights and card together
+OUTSIDE = {"torch", "torchvision", "ultralytics", "training", "models"}
+
+# First versions without a published hole that our uses would meet; a relaxed pin must fail here, not in production.
+FLOORS = {
+    "onnx": "1.21",
+    "pillow": "12.2",
+    "pydicom": "3.0.2",
+    "python-multipart": "0.0.27",
+    "starlette": "1.3.1",
+    "torch": "2.10",
+}
+ONLY_WITH_TRAINING = {"onnx", "torch"}
+
+
+def _project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _pins() -> dict[str, Version]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): Version(pin) for name, pin in pairs}
+
+
+def _requirements() -> list[Requirement]:
+    project = _project()
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    return [Requirement(line) for line in project["dependencies"] + extras]
+
+
+@pytest.mark.parametrize(("package", "floor"), FLOORS.items())
+def test_no_installed_package_is_older_than_its_last_known_hole(package: str, floor: str) -> None:
+    try:
+        installed = version(package)
+    except PackageNotFoundError:
+        assert package in ONLY_WITH_TRAINING
+        pytest.skip(f"{package} is not installed here")
+    assert Version(installed) >= Version(floor)
+    assert _pins()[package] >= Version(floor)
+
+
+def test_every_requirement_has_a_pin_that_satisfies_it() -> None:
+    pins = _pins()
+    for requirement in _requirements():
+        pin = pins.get(canonicalize_name(requirement.name))
+        assert pin is not None, f"constraints.txt lacks {requirement.name}"
+        assert pin in requirement.specifier, f"{requirement} is pinned at {pin}"
+
+
+def test_pins_hold_exact_versions_and_nothing_of_this_machine() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line), line
+
+
+def test_the_core_asks_for_no_training_package() -> None:
+    core = {canonicalize_name(Requirement(line).name) for line in _project()["dependencies"]}
+    assert not core & {"torch", "torchvision", "ultralytics", "opencv-python", "onnxruntime-gpu"}
+
+
+def test_importing_all_of_the_service_brings_no_torch() -> None:
+    code = (
+        "import importlib, pkgutil, sys, service\n"
+        "for found in pkgutil.walk_packages(service.__path__, 'service.'):\n"
+        "    importlib.import_module(found.name)\n"
+        f"print(*sorted({OUTSIDE!r} & set(sys.modules)))\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == []
+
+
+@pytest.mark.parametrize("script", ["breast-cascade", "breast-cascade-train"])
+def test_console_script_exists_and_leads_to_a_function(script: str) -> None:
+    (entry,) = entry_points(group="console_scripts", name=script)
+    assert callable(entry.load())
+
+
+def test_only_one_opencv_is_installed() -> None:
+    """The full and the headless build overwrite each other in one folder."""
+    with pytest.raises(PackageNotFoundError):
+        version("opencv-python")
+
+
+def test_every_shipped_pipeline_version_stays_within_its_size() -> None:
+    for folder in PIPELINES.glob("*/*/"):
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        assert size <= PIPELINE_LIMIT, f"{folder.relative_to(ROOT)} has {size} bytes"
+
+
+def test_no_shipped_weight_is_under_a_licence_that_binds_the_service() -> None:
+    for manifest in PIPELINES.glob("*/*/manifest.yaml"):
+        for stage in yaml.safe_load(manifest.read_text())["stages"]:
+            for weights in stage["weights"].values():
+                assert "GPL" not in weights["licence"].upper(), f"{manifest}: {weights['file']}"
+
+
+def test_the_wheel_carries_page_pipelines_and_samples(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        inside = set(content.namelist())
+    data = [path for folder in ("pipelines", "web", "samples") for path in (ROOT / "service" / folder).rglob("*")]
+    wanted = {str(path.relative_to(ROOT)) for path in data if path.is_file() and path.suffix != ".pyc"}
+    assert wanted <= inside
+    assert {name.split("/")[0] for name in inside} == {"service", "models", "training", _dist_info(inside)}
+
+
+def _dist_info(names: set[str]) -> str:
+    return next(name.split("/")[0] for name in names if ".dist-info/" in name)
