@@ -25,7 +25,7 @@ WHITE_IS_ZERO, UNSIGNED = 0, 1
 
 def pixels_of(picture: Pillow.Image, content: bytes) -> Noted:
     """Pixels of a loaded ``picture`` whose file is ``content``. Raises UnusableImage."""
-    if is_deep_colour(picture, content):
+    if _is_deep_colour(picture, content):
         return _deep_colour(picture, content)
     if picture.mode not in READERS:
         raise UnusableImage(
@@ -38,12 +38,12 @@ def pixels_of(picture: Pillow.Image, content: bytes) -> Noted:
     return (pixels if pixels.ndim == 3 else pixels[..., np.newaxis]), notes
 
 
-def is_deep_colour(picture: Pillow.Image, content: bytes) -> bool:
+def _is_deep_colour(picture: Pillow.Image, content: bytes) -> bool:
     """Whether the file holds 16-bit colour (or grey with alpha), which Pillow would cut to 8 bit."""
-    return picture.mode in ("RGB", "RGBA") and bits_per_sample(picture, content) == 16
+    return picture.mode in ("RGB", "RGBA") and _bits_per_sample(picture, content) == 16
 
 
-def bits_per_sample(picture: Pillow.Image, content: bytes) -> int:
+def _bits_per_sample(picture: Pillow.Image, content: bytes) -> int:
     """Bits of one sample as the file declares them; 8 for formats that have no choice."""
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         return int(max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))))

@@ -23,7 +23,7 @@ from PIL import (
 from service.errors import InputError, UnknownFormat, UnusableImage
 from service.formats.header import cut_short, webp_canvas
 from service.formats.limits import DEFAULT_LIMITS, Limits
-from service.formats.pixels import Pixels, is_deep_colour, one_grey, pixels_of, upright
+from service.formats.pixels import Pixels, one_grey, pixels_of, upright
 from service.formats.sniff import sniff
 from service.image import Image
 
@@ -96,20 +96,28 @@ def _broken(kind: str, truncated: bool) -> UnusableImage:
     )
 
 
-def _decoded(content: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+def _opened(content: bytes, kind: str, limits: Limits) -> ImageFile.ImageFile:
+    """The picture with its header read and checked, nothing decoded."""
     if kind == "webp":
         limits.check_pixels(*webp_canvas(content))
     picture = PLUGINS[kind](io.BytesIO(content))
     _check_header(picture, limits)
+    if kind == "png" and cut_short(content, kind):
+        # Pillow is content when the last row is there; a file without its end mark may lack more than that.
+        raise _broken(kind, truncated=True)
+    return picture
+
+
+def _decoded(content: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+    picture = _opened(content, kind, limits)
     stored = _tiff_orientation(picture)
     picture.load()
     pixels, notes = pixels_of(picture, content)
-    if kind != "tiff":
-        orientation, read = _exif_orientation(picture)
-        return upright(pixels, orientation), (*_aside(picture), *notes, *read)
-    # Pillow has turned a TIFF while loading it; 16-bit colour did not come from Pillow.
-    turned = upright(pixels, stored) if is_deep_colour(picture, content) else pixels
-    return turned, (*notes, *_turned(stored))
+    if kind == "tiff":
+        # Both decoders turn a TIFF while reading it; for the other formats neither does.
+        return pixels, (*notes, *_turned(stored))
+    orientation, read = _exif_orientation(picture)
+    return upright(pixels, orientation), (*_aside(picture), *notes, *read)
 
 
 def _check_header(picture: ImageFile.ImageFile, limits: Limits) -> None:

@@ -1,0 +1,40 @@
+"""Formats are told by their first bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.formats.header import cut_short, webp_canvas
+from service.formats.sniff import sniff
+from tests.service.formats.pictures import gradient, saved
+
+KINDS = ("png", "jpeg", "tiff", "bmp", "webp")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_format_is_told_by_its_start(kind: str) -> None:
+    assert sniff(saved(gradient(), kind)[:32]) == kind
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"B", b"BM", b"BM text " * 9, b"RIFF\0\0\0\0WAVE", b"GIF89a", b"II*", b"\xff\xd8"]
+)
+def test_others_are_unknown(content: bytes) -> None:
+    assert sniff(content) is None
+
+
+@given(st.text())
+def test_text_is_no_picture(text: str) -> None:
+    assert sniff(text.encode()) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_files_are_not_cut_short(kind: str) -> None:
+    assert not cut_short(saved(gradient(), kind), kind)
+
+
+@given(st.binary())
+def test_a_webp_size_is_read_from_anything(content: bytes) -> None:
+    width, height = webp_canvas(content)
+    assert 0 <= width <= 1 << 24
+    assert 0 <= height <= 1 << 24
