@@ -25,6 +25,7 @@ export class BoxFields {
   /** Boxes become possible once the picture's size is known. */
   enable(width, height) {
     byId("box-fields").disabled = false;
+    this.drawing.disabled = false;
     this.inputs.forEach((input, at) => input.setAttribute("max", at % 2 ? height : width));
   }
 

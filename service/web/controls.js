@@ -3,9 +3,9 @@
 import { byId, words } from "./dom.js";
 import { evidenceLevel, evidenceSentence } from "./report.js";
 
-/** Pipeline and threshold of the form. */
+/** Pipeline, threshold and pixel size of the form. */
 export class PipelinePicker {
-  /** `on` takes changed(): another pipeline; threshold(): another threshold. */
+  /** `on` takes changed(): another pipeline; settings(): another threshold or pixel size. */
   constructor(on) {
     this.list = [];
     this.select = byId("pipeline");
@@ -13,10 +13,11 @@ export class PipelinePicker {
     this.threshold = byId("threshold");
     this.select.addEventListener("change", () => on.changed());
     this.threshold.addEventListener("input", () => this.showThreshold());
-    this.threshold.addEventListener("change", () => on.threshold());
+    this.threshold.addEventListener("change", () => on.settings());
+    byId("spacing").addEventListener("change", () => on.settings());
     this.own.addEventListener("change", () => {
       byId("threshold-line").hidden = this.own.checked;
-      on.threshold();
+      on.settings();
     });
   }
 
@@ -54,10 +55,10 @@ export class PipelinePicker {
     byId("threshold-value").textContent = Number(this.threshold.value).toFixed(2);
   }
 
-  /** Pipeline, version and threshold as parameters of a request. */
+  /** Pipeline, version, threshold and pixel size as parameters of a request. */
   ask() {
     const { name = null, version = null } = this.chosen ?? {};
-    return { pipeline: name, version, threshold: this.own.checked ? null : this.threshold.value };
+    return { pipeline: name, version, threshold: this.own.checked ? null : this.threshold.value, spacing: byId("spacing").value || null };
   }
 }
 

@@ -12,13 +12,13 @@ import { decodeMask } from "./rle.js";
 import { PipelinePicker, wireDrop, wireViewTools } from "./controls.js";
 import { Viewer } from "./viewer.js";
 
-/** `ask` is what the shown answer was asked with; downloads repeat it exactly. */
-const state = { file: null, decoding: null, ask: null, running: null, table: null };
+/** The picture at hand, its decoding, the request under way and the findings table of the answer shown. */
+const state = { file: null, decoding: null, running: null, table: null };
 
 const viewer = new Viewer(byId("picture-canvas"), byId("mask-canvas"));
 const gestures = new Gestures(viewer, { hover, choose, box: boxDrawn, boxing: (active) => boxFields.showDrawing(active) });
 const boxFields = new BoxFields(viewer, { draw: (active) => gestures.setBoxing(active), apply: run });
-const picker = new PipelinePicker({ changed: pipelineChanged, threshold: () => state.file && run() });
+const picker = new PipelinePicker({ changed: pipelineChanged, settings: () => state.file && run() });
 
 start();
 
@@ -76,6 +76,7 @@ async function open(file) {
   boxFields.clear();
   viewer.clear();
   clearAnswer();
+  byId("result").scrollTop = 0;
   byId("picture-facts").textContent = file.name;
   byId("run").disabled = false;
   if (!window.matchMedia("(min-width: 760px)").matches) byId("stage").scrollIntoView();
@@ -100,7 +101,7 @@ async function run() {
   state.running?.abort();
   const running = new AbortController();
   state.running = running;
-  clearAnswer();
+  byId("problem").replaceChildren();
   busy(`Segmenting ${file.name} …`);
   try {
     const ask = { ...picker.ask(), box: boxFields.read() };
@@ -109,7 +110,6 @@ async function run() {
     const { reason } = await state.decoding;
     const drawn = reason ? await serverPicture(file, ask, answer, running.signal) : null;
     if (running.signal.aborted) return;
-    state.ask = ask;
     showAnswer(answer, text, ask, drawn, reason);
   } catch (error) {
     if (error.name !== "AbortError" && !running.signal.aborted) showProblem(error);
@@ -130,6 +130,7 @@ async function serverPicture(file, ask, answer, signal) {
 }
 
 function showAnswer(answer, text, ask, drawn, reason) {
+  clearAnswer();
   const labels = withFallback(picker.chosen?.labels ?? []);
   const colors = new Map(labels.map(({ name, color }) => [name, color]));
   showDrawing(answer, labels, drawn, reason);
@@ -206,6 +207,7 @@ async function download(blob, name) {
     save(await blob(), name);
   } catch (error) {
     byId("problem").replaceChildren(report.problemNode(error));
+    byId("problem").scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -238,6 +240,8 @@ function boxDrawn(box) {
 
 function busy(message) {
   byId("work").hidden = !message;
+  // What still stands is an earlier answer for the same picture: dimmed until the new one replaces it.
+  document.body.classList.toggle("asking", Boolean(message));
   byId("result").setAttribute("aria-busy", String(Boolean(message)));
   if (message) byId("progress").textContent = message;
 }
@@ -249,11 +253,14 @@ function clearAnswer() {
   for (const id of ["problem", "report", "downloads", "origin", "legend"]) byId(id).replaceChildren();
   for (const id of ["downloads-block", "origin-block", "legend", "picture-note"]) byId(id).hidden = true;
   byId("progress").textContent = "";
+  byId("waiting").hidden = state.file !== null;
   byId("welcome").hidden = viewer.width > 0;
 }
 
 function showProblem(error) {
   if (!(error instanceof api.Problem)) console.warn(error);
   clearAnswer();
+  byId("waiting").hidden = true;
   byId("problem").replaceChildren(report.problemNode(error));
+  byId("problem").scrollIntoView({ block: "nearest" });
 }

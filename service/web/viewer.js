@@ -176,7 +176,7 @@ export class Viewer {
     const unit = ratio / scale; // one CSS pixel, in source pixels
     if (maskOnly) this.paintMask(context, 1, true);
     else this.paintPicture(context, scale);
-    if (this.options.contour) this.paintContours(context, unit);
+    if (this.options.contour && !maskOnly) this.paintContours(context, unit);
     if (this.options.regions || this.activeLooks) this.paintLooks(context, unit);
     this.paintFindings(context, unit);
     this.paintBox(context, unit);
