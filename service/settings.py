@@ -10,11 +10,11 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SetupError
+from service.formats.limits import DEFAULT_LIMITS, PILLOW_GUARD, Limits
 
 PREFIX = "BREAST_CASCADE_"
 CGROUP = Path("/sys/fs/cgroup")
 BUNDLED_PIPELINES = Path(__file__).resolve().parent / "pipelines"
-MEBIBYTE = 1024 * 1024
 
 
 def _data_home() -> Path:
@@ -50,9 +50,9 @@ class Settings(BaseSettings):
     access: Literal["on", "off"] = "on"
     broker_url: str | None = None
     database_url: str | None = None
-    max_bytes: Annotated[int, Field(ge=1)] = 64 * MEBIBYTE
-    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
-    min_side: Annotated[int, Field(ge=1)] = 16
+    max_bytes: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_bytes
+    max_pixels: Annotated[int, Field(ge=1, le=PILLOW_GUARD)] = DEFAULT_LIMITS.max_pixels
+    min_side: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.min_side
     queue_length: Annotated[int, Field(ge=0)] = 16
     slots: Annotated[int, Field(ge=1)] = 2
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     def pipeline_roots(self) -> tuple[Path, ...]:
         """Folders of pipelines, the winning one last."""
         return (BUNDLED_PIPELINES,) if self.pipelines_dir is None else (BUNDLED_PIPELINES, self.pipelines_dir)
+
+    @property
+    def limits(self) -> Limits:
+        """What one picture may be."""
+        return Limits(self.max_bytes, self.max_pixels, self.min_side)
 
     @property
     def network_threads(self) -> int:

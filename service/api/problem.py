@@ -46,6 +46,12 @@ _BY_CODE: dict[str, tuple[int, str]] = {
     "forbidden_origin": (403, "Not from here"),
     "unauthorized": (401, "Not allowed"),
 }
+# What the router refuses by itself: found, wanted, remedy.
+_BY_STATUS = {
+    404: ("no resource at this address", "an address of this service", "See /docs for all of them."),
+    405: ("a method this address does not know", "one that it knows", "See /docs for what each address does."),
+}
+_ELSE = ("a request that cannot be served", "a well-formed request", "See /docs for the contract.")
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,13 @@ def of_error(error: BreastCascadeError) -> Problem:
     status, title = _BY_CODE.get(error.code) or next(_BY_CLASS[c] for c in type(error).__mro__ if c in _BY_CLASS)
     if status >= 500 and not isinstance(error, CapacityError):
         return of_unexpected(error)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, CapacityError) else {}
-    return Problem(status, title, error.code, error.found, error.wanted, error.remedy, headers=headers)
+    return Problem(status, title, error.code, error.found, error.wanted, error.remedy, headers=_headers(status, error))
+
+
+def _headers(status: int, error: BreastCascadeError) -> dict[str, str]:
+    if isinstance(error, CapacityError):
+        return {"Retry-After": str(error.retry_after)}
+    return {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
 
 
 def of_unexpected(error: BaseException) -> Problem:
@@ -114,13 +125,9 @@ def _place(error: BaseException) -> str:
 
 def of_http(error: HTTPException) -> Problem:
     """What the router itself refuses: 404, 405 and the like."""
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        found, wanted, remedy = "no resource at this address", "an address of this service", "See /docs for all of them."
-    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        found, wanted, remedy = "a method this address does not know", allowed, "See /docs for what each address does."
-    else:
-        found, wanted, remedy = "a request that cannot be served", "a well-formed request", "See /docs for the contract."
+    found, wanted, remedy = _BY_STATUS.get(error.status_code, _ELSE)
+    allowed = (error.headers or {}).get("Allow")
+    wanted = f"{wanted}: {allowed}" if allowed else wanted
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
     return Problem(error.status_code, phrase, code, found, wanted, remedy, headers=dict(error.headers or {}))

@@ -21,7 +21,7 @@ REMEMBERED = 32
 FIRST_GUESS_S = 1.0
 
 
-class Abandoned(Exception):  # noqa: N818 - not an error: whoever asked has gone
+class Abandoned(Exception):
     """Raised inside work whose client has gone away."""
 
 
@@ -76,6 +76,12 @@ class Runner:
         except asyncio.CancelledError:
             ticket.abandon()
             raise
+
+    def check_room(self) -> None:
+        """Raises Busy when slots and line are full: nobody should upload a picture only to be turned away."""
+        with self._lock:
+            if self._admitted >= self._places:
+                raise self._busy()
 
     def close(self) -> None:
         """Take no more work. What runs runs on; what waits is dropped."""

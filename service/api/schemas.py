@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.manifest import Manifest
+
 Box = tuple[int, int, int, int]
 
 
@@ -37,9 +39,7 @@ class ImageBody(Body):
     depth: int
     depth_axis: Literal["space", "time", "none"]
     spacing_mm: tuple[float | None, float | None, float | None] | None
-    spacing_source: Literal[
-        "pixel_spacing", "imager", "imager_magnified", "us_region", "nifti", "nrrd", "user", "none"
-    ]
+    spacing_source: Literal["pixel_spacing", "imager", "imager_magnified", "us_region", "nifti", "nrrd", "user", "none"]
     modality: str | None
     laterality: str | None
     view: str | None
@@ -165,6 +165,12 @@ class PipelinesBody(Body):
     """All loaded pipelines."""
 
     pipelines: list[PipelineBody]
+
+
+class PipelineCardBody(Manifest):
+    """The whole manifest, and the card in Markdown."""
+
+    card: str
 
 
 class SampleBody(Body):

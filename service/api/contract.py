@@ -1,0 +1,89 @@
+"""The parts of the OpenAPI document that the routes' signatures cannot say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.api.answer import FROM_DICOM, OFFERED
+from service.api.parameters import Parameters
+from service.api.problem import MEDIA_TYPE
+from service.api.schemas import ProblemBody
+
+Responses = dict[int | str, dict[str, Any]]
+Json = dict[str, Any]
+
+
+def _problems(**descriptions: str) -> Responses:
+    return {int(status[1:]): {"model": ProblemBody, "description": text} for status, text in descriptions.items()}
+
+
+LATER_PROBLEM = _problems(_503="Still loading, or stopping; see Retry-After.")
+NOT_FOUND_PROBLEM = _problems(_404="No pipeline, version, stage or sample of that name.")
+PROBLEMS = _problems(
+    _403="Not straight from this computer.",
+    _404="No pipeline, version or stage of that name.",
+    _406="No format for what Accept names.",
+    _408="The upload stopped half-way.",
+    _413="More bytes or pixels than allowed.",
+    _415="The content is of no format that is read here.",
+    _422="A picture or parameter that cannot be used.",
+    _429="The waiting line is full; see Retry-After.",
+    _500="The service failed; the log knows the error_id.",
+    _503="Still loading, or stopping; see Retry-After.",
+)
+
+_TEXT = {"schema": {"type": "string"}}
+SEGMENT_RESPONSES: Responses = {
+    200: {
+        "description": "The answer in the format asked for.",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+        "headers": {
+            "Breast-Cascade-Status": {"description": "found, none_found or not_evaluated", **_TEXT},
+            "Breast-Cascade-Pipeline": {"description": "name/version", **_TEXT},
+            "Server-Timing": {"description": "queue, decode, stages, networks, encode, total in ms", **_TEXT},
+        },
+    }
+}
+
+
+def _parameter_schemas() -> dict[str, Json]:
+    schemas: dict[str, Json] = Parameters.model_json_schema()["properties"]
+    schemas["format"] = {**schemas["format"], "examples": [*OFFERED, *sorted(FROM_DICOM)]}
+    return schemas
+
+
+def _query(name: str, schema: Json) -> Json:
+    inner = {key: value for key, value in schema.items() if key not in ("description", "title", "default")}
+    return {"name": name, "in": "query", "required": False, "description": schema["description"], "schema": inner}
+
+
+def _body(parameters: dict[str, Json]) -> Json:
+    picture = {"type": "string", "format": "binary", "description": "The picture: PNG, JPEG, TIFF, BMP or WebP."}
+    form = {"type": "object", "required": ["file"], "properties": {"file": picture, **parameters}}
+    raw = {"schema": {"type": "string", "format": "binary"}}
+    return {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": form}, "image/*": raw, "application/octet-stream": raw},
+    }
+
+
+_PARAMETERS = _parameter_schemas()
+SEGMENT_OPENAPI: Json = {
+    "parameters": [_query(name, schema) for name, schema in _PARAMETERS.items()],
+    "requestBody": _body(_PARAMETERS),
+}
+
+
+def openapi_document(app: FastAPI) -> Json:
+    """OpenAPI of all routes, with errors under their own media type and FastAPI's stock 422 left out."""
+    document: Json = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    for operation in (one for path in document["paths"].values() for one in path.values()):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and "content" in response:
+                response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    for stock in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(stock, None)
+    return document

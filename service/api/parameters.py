@@ -1,0 +1,135 @@
+"""The parameters of one request, from the query, the form or the command line, checked before anything is decoded."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from service import engine
+from service.errors import BadParameter
+from service.image import Image, Region
+
+Pair = tuple[str, str]
+
+# In the contract, but none of the pipelines served so far has a use for them.
+WITHOUT_USE = frozenset({"points", "phase", "roi", "enhance", "seg_type"})
+REPEATABLE = frozenset({"box"})
+# Millimetres between pixels; beyond this it is a mistake of the unit.
+MAX_SPACING = 100.0
+
+
+def _box(text: object) -> Region:
+    try:
+        left, top, right, bottom = (int(part) for part in str(text).split(","))
+    except ValueError as error:
+        raise BadParameter(
+            f"box={text!s:.60}", "four whole numbers left,top,right,bottom", "Write for example box=10,20,110,140."
+        ) from error
+    return Region(left, top, right, bottom)
+
+
+def _spacing(text: object) -> tuple[float, float]:
+    try:
+        values = [float(part) for part in str(text).split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 2) or not all(0 < value <= MAX_SPACING for value in values):
+        raise BadParameter(
+            f"spacing={text!s:.60}",
+            f"one number or y,x in millimetres per pixel, above 0 and at most {MAX_SPACING:g}",
+            "Write for example spacing=0.1 or spacing=0.1,0.08.",
+        )
+    return values[0], values[-1]
+
+
+Box = Annotated[
+    Region, BeforeValidator(_box), WithJsonSchema({"type": "string", "pattern": r"^-?\d+,-?\d+,-?\d+,-?\d+$"})
+]
+Spacing = Annotated[
+    tuple[float, float], BeforeValidator(_spacing), WithJsonSchema({"type": "string", "examples": ["0.1", "0.1,0.08"]})
+]
+
+
+class Parameters(BaseModel):
+    """What a request may ask for beside its picture; everything may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pipeline: str | None = Field(None, description="Which pipeline; may be left out where only one fits.")
+    version: str | None = Field(None, description="Of the pipeline; the default one when left out.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Probability above which a pixel belongs to the label; the pipeline's own else."
+    )
+    box: tuple[Box, ...] = Field(
+        (), description="left,top,right,bottom in pixels, right and bottom excluded: takes the place of stage 1."
+    )
+    stage: str | None = Field(None, description="Whose mask is wanted; the last segmenting stage when left out.")
+    slice: int = Field(0, ge=0, description="Which slice the boxes lie in; a picture has only slice 0.")
+    spacing: Spacing | None = Field(None, description="Millimetres per pixel: one number, or y,x.")
+    format: str | None = Field(None, description="What comes back; json when left out, or as Accept says.")
+
+    def placed(self, image: Image) -> Image:
+        """The image with the caller's spacing. Raises BadParameter for a slice it does not have."""
+        if self.slice >= image.depth:
+            raise BadParameter(
+                f"slice={self.slice}", f"0 to {image.depth - 1}", "A picture has one slice; leave the parameter out."
+            )
+        if self.spacing is None:
+            return image
+        return replace(image, spacing=(image.spacing[0], *self.spacing), spacing_source="user")
+
+    def request(self, image: Image, pipeline: str) -> engine.Request:
+        """The same for the engine. Raises BadParameter for a box that lies outside of the image."""
+        boxes = tuple(box.shifted(0, 0, self.slice).clipped(image.region) for box in self.box)
+        return engine.Request(pipeline, self.version, self.threshold, boxes, self.stage)
+
+
+KNOWN = tuple(Parameters.model_fields)
+
+
+def read_parameters(pairs: Iterable[Pair]) -> Parameters:
+    """Parameters from (name, text) pairs in any order; an empty text counts as left out.
+
+    Raises BadParameter for an unknown name, a value that cannot be, or a name given twice that may be given once.
+    """
+    given: dict[str, list[str]] = {}
+    for name, text in pairs:
+        _check_name(name)
+        if text:
+            given.setdefault(name, []).append(text)
+    try:
+        return Parameters.model_validate({name: _value(name, texts) for name, texts in given.items()})
+    except ValidationError as error:
+        raise _readable(error) from error
+
+
+def _check_name(name: str) -> None:
+    if name in KNOWN:
+        return
+    if name in WITHOUT_USE:
+        raise BadParameter(
+            f"parameter {name}", "a parameter that a loaded pipeline has a use for", f"Leave {name} out."
+        )
+    close = difflib.get_close_matches(name, KNOWN, 1)
+    hint = f"Did you mean {close[0]}?" if close else "Leave it out."
+    raise BadParameter(f"unknown parameter {name[:40]!r}", f"one of {', '.join(KNOWN)}", hint)
+
+
+def _value(name: str, texts: list[str]) -> Any:
+    if name in REPEATABLE:
+        return texts
+    if len(texts) > 1:
+        raise BadParameter(
+            f"{name} given {len(texts)} times", f"{name} at most once", "Give it once, in query or form."
+        )
+    return texts[0]
+
+
+def _readable(error: ValidationError) -> BadParameter:
+    first = error.errors()[0]
+    name = first["loc"][0]
+    return BadParameter(f"{name}={first['input']!s:.60}", f"{first['msg']}", f"Correct {name} or leave it out.")

@@ -1,0 +1,68 @@
+"""What one running service holds: its engine once loaded, its slots, and whether it is still taking work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.requests import HTTPConnection
+
+from service.api.log import event
+from service.api.metrics import Metrics
+from service.api.runner import Runner
+from service.engine import Engine
+from service.errors import CapacityError, Draining
+from service.settings import Settings
+
+Opener = Callable[[Settings], Engine]
+
+
+class Service:
+    """The state behind all routes of one app."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.limits = settings.limits
+        self.runner = Runner(settings.slots, settings.queue_length)
+        self.metrics = Metrics(self.runner)
+        self.draining = False
+        self._engine: Engine | None = None
+
+    @property
+    def loaded(self) -> Engine | None:
+        """The engine, None before it is loaded and warm."""
+        return self._engine
+
+    @property
+    def engine(self) -> Engine:
+        """The engine. Raises Draining, or CapacityError with code ``starting``."""
+        if self.draining:
+            raise Draining("a service that is stopping", "a running one", "Send the request to another one, or later.")
+        if self._engine is None:
+            raise CapacityError(
+                "a service that is still loading its pipelines", "a ready one", "Try again in a moment.", "starting"
+            )
+        return self._engine
+
+    async def load(self, opener: Opener) -> None:
+        """Open the engine in a thread of its own, so that the service can say meanwhile that it lives."""
+        engine = await asyncio.to_thread(opener, self.settings)
+        self._engine = engine
+        names = [f"{loaded.manifest.name}/{loaded.manifest.version}" for loaded in engine.pipelines()]
+        event("info", "ready", pipelines=names, provider=engine.provider)
+
+    def drain(self) -> None:
+        """Refuse new work from now on."""
+        self.draining = True
+        event("info", "draining", admitted=self.runner.admitted)
+
+
+def open_engine(settings: Settings) -> Engine:
+    """All pipelines that the settings name, checked and warm. Raises SetupError."""
+    return Engine.open(settings.pipeline_roots, settings.device, settings.network_threads)
+
+
+def service_of(connection: HTTPConnection) -> Service:
+    """The state behind a request."""
+    service: Service = connection.app.state.service
+    return service

@@ -1,0 +1,104 @@
+"""From the bytes of one picture to the bytes of one answer: what the web service and the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.api.answer import Format
+from service.api.clock import Clock
+from service.api.parameters import Parameters
+from service.engine import Answer, Engine
+from service.errors import BadParameter, UnknownPipeline
+from service.formats.raster import Limits, read_raster
+from service.image import Image
+
+
+@dataclass(frozen=True)
+class Order:
+    """One picture, undecoded, and what is wanted of it. The clock runs from the moment this is made."""
+
+    content: bytes
+    parameters: Parameters
+    format: Format
+    limits: Limits
+    clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(frozen=True)
+class Product:
+    """The answer and how it is written."""
+
+    answer: Answer
+    content: bytes
+    format: Format
+    clock: Clock
+
+    @property
+    def file_stem(self) -> str:
+        """What a download is called, without its suffix; the name of the picture stays out of it."""
+        return f"{self.answer.manifest.name}-{self.answer.manifest.version}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP says beside the bytes."""
+        manifest = self.answer.manifest
+        file_name = f"{self.file_stem}{self.format.suffix}"
+        download = {} if self.format.name == "json" else {"Content-Disposition": f'attachment; filename="{file_name}"'}
+        return {
+            "Breast-Cascade-Status": self.answer.result.status,
+            "Breast-Cascade-Pipeline": f"{manifest.name}/{manifest.version}",
+            "Breast-Cascade-Notice": "research use only, not a medical device",
+            "Server-Timing": server_timing(self.answer, self.clock),
+            "Cache-Control": "no-store",
+            **download,
+        }
+
+
+def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: None) -> Product:
+    """Decode, segment, encode; blocking. ``check`` is called between the steps and may raise to end the work."""
+    clock = order.clock
+    clock.mark("queue")
+    check()
+    _check_named(engine, order.parameters)
+    with clock.span("decode"):
+        image = order.parameters.placed(read_raster(order.content, order.limits))
+    check()
+    request = order.parameters.request(image, _chosen(engine, order.parameters, image))
+    answer = engine.segment(image, request)
+    clock.add("stages", answer.timings_ms["stages"])
+    check()
+    return Product(answer, order.format.encode(answer, clock), order.format, clock)
+
+
+def server_timing(answer: Answer, clock: Clock) -> str:
+    """The ``Server-Timing`` header: each part in ms; of ``networks`` the description is the number of runs."""
+    stages = answer.result.stages
+    parts = [f"{name};dur={clock[name]:.3f}" for name in ("queue", "decode", "stages")]
+    parts.append(_runs("networks", sum(s.network_ms for s in stages), sum(s.network_runs for s in stages)))
+    parts += [_runs(f"network-{stage.name}", stage.network_ms, stage.network_runs) for stage in stages]
+    parts += [f"encode;dur={clock['encode']:.3f}", f"total;dur={clock.total:.3f}"]
+    return ", ".join(parts)
+
+
+def _runs(name: str, milliseconds: float, runs: int) -> str:
+    return f'{name};dur={milliseconds:.3f};desc="{runs}"'
+
+
+def _check_named(engine: Engine, parameters: Parameters) -> None:
+    """Raises UnknownPipeline before the picture is decoded."""
+    if parameters.pipeline is not None:
+        engine.pipeline(parameters.pipeline, parameters.version)
+
+
+def _chosen(engine: Engine, parameters: Parameters, image: Image) -> str:
+    """The pipeline named, else the only one that fits the image. Raises where several fit, or none."""
+    if parameters.pipeline is not None:
+        return parameters.pipeline
+    manifests = [loaded.manifest for loaded in engine.pipelines()]
+    names = sorted({m.name for m in manifests if image.modality in (None, m.modality)})
+    if not names:
+        raise UnknownPipeline("no pipeline for this picture", "a loaded one", "See GET /pipelines for all of them.")
+    if len(names) > 1:
+        raise BadParameter("no pipeline named", f"one of {', '.join(names)}", "Add the parameter pipeline.")
+    return names[0]

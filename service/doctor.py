@@ -1,0 +1,124 @@
+"""What ``breast-cascade doctor`` looks at: is this installation whole, and does it run what it says it runs?"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from service import __version__
+from service.api.catalogue import libraries
+from service.engine import Engine
+from service.errors import SetupError
+from service.manifest import read_manifest, verified_weights
+from service.settings import Settings
+
+Verdict = Literal["ok", "warning", "failed"]
+HERE = Path(__file__).resolve().parent
+# Named as plainly as other people's packages are: one of theirs may stand before ours on the path.
+OWN_PACKAGES = ("service", "models", "training")
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, what was found, and what to do where it is not well."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """All checks, one by one, as they are made."""
+    yield _python()
+    yield Check("breast-cascade", "ok", __version__)
+    yield from (Check(name, "ok", version) for name, version in libraries().items())
+    yield _runtimes()
+    yield from (_package(name) for name in OWN_PACKAGES)
+    yield _data_dir(settings.data_dir)
+    yield Check("threads", "ok", f"{settings.network_threads} per network run, {settings.slots} slots")
+    yield from _pipelines(settings)
+    yield _provider(settings)
+
+
+def _python() -> Check:
+    verdict: Verdict = "ok" if sys.version_info[:2] >= PYTHON else "failed"
+    return Check("python", verdict, platform.python_version(), "Install Python 3.11 or later.")
+
+
+def _runtimes() -> Check:
+    installed = [name for name in RUNTIMES if _version(name)]
+    if len(installed) == 1:
+        return Check("onnx runtime", "ok", f"{installed[0]} {_version(installed[0])}")
+    return Check(
+        "onnx runtime",
+        "failed",
+        " and ".join(installed) or "none",
+        "Keep exactly one: both write into one folder, so uninstall both and install the one you want.",
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _package(name: str) -> Check:
+    spec = find_spec(name)
+    if spec is None:
+        return Check(f"package {name}", "ok", "not installed here")
+    places = [Path(place).resolve() for place in spec.submodule_search_locations or ()]
+    if places == [HERE.parent / name]:
+        return Check(f"package {name}", "ok", "ours")
+    where = ", ".join(map(str, places)) or str(spec.origin)
+    return Check(f"package {name}", "failed", where, "Uninstall the other package of that name, or use an own venv.")
+
+
+def _data_dir(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return Check("data directory", "ok", f"{folder} can be written")
+    except OSError as error:
+        return Check("data directory", "failed", f"{folder}: {error.strerror}", "Set BREAST_CASCADE_DATA_DIR.")
+
+
+def _pipelines(settings: Settings) -> Iterator[Check]:
+    folders = [one.parent for root in settings.pipeline_roots for one in sorted(root.glob("*/*/manifest.yaml"))]
+    if not folders:
+        yield Check("pipelines", "failed", "none", "Set BREAST_CASCADE_PIPELINES_DIR to a folder of pipelines.")
+    for folder in folders:
+        yield _guarded(f"pipeline {folder.parent.name}/{folder.name}", partial(_digests, folder))
+
+
+def _digests(folder: Path) -> str:
+    weights = [one for stage in read_manifest(folder).stages for one in stage.weights.values()]
+    size = sum(len(verified_weights(folder, one)) for one in weights)
+    return f"{len(weights)} weight files, {size / 1e6:.1f} MB, every digest as the manifest says"
+
+
+def _provider(settings: Settings) -> Check:
+    def found() -> str:
+        engine = Engine.open(settings.pipeline_roots, settings.device, settings.network_threads)
+        return f"{engine.provider}, asked for {settings.device}"
+
+    return _guarded("provider in use", found)
+
+
+def _guarded(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "ok", look())
+    except SetupError as error:
+        return Check(name, "failed", f"{error.found}; wanted {error.wanted}", error.remedy)
