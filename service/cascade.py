@@ -2,82 +2,264 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
+from service.canvas import Canvas, Decided, decide
+from service.errors import BadParameter
+from service.frame import Frame, planes
+from service.image import Image, Region
+from service.manifest import Manifest, StageSpec
+from service.result import CascadeResult, Classification, Flag, Localisation, Look, Patch, StageResult, Status
+from service.stages import Classify, Detect, Found, Map, Prompt, Segment, Stage, looked_at
 
-from service.image import Mask, Region
+__all__ = ["Ask", "Cascade", "CascadeResult", "Classification", "Flag", "Look", "Patch", "StageResult"]
 
-Status = Literal["found", "none_found", "not_evaluated"]
-Localisation = Literal["found", "whole_image", "given", "not_found"]
+WIDEN = 1.5
 
 
 @dataclass(frozen=True)
-class Look:
-    """One region a stage looked at or, for a detector, found.
+class Ask:
+    """What one run does differently from the manifest.
 
     Attributes:
-        region: in source voxels.
-        label: what is thought to be there.
-        score: 0 to 1, None where the region was given.
-        widened: the region was run a second time at 1.5 times its size because the mask reached its border.
-        touches_border: the final mask still reaches a side of the region that lies inside the picture.
+        threshold: 0 to 1, of the stage whose mask is wanted.
+        boxes: take the place of the localising stage.
+        stage: whose mask is wanted; the last segment or prompt stage when None.
     """
 
-    region: Region
-    label: str | None = None
-    score: float | None = None
-    widened: bool = False
-    touches_border: bool = False
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What one stage did. ``milliseconds`` is wall time; ``network_ms`` the part of it inside ``network_runs`` runs."""
-
-    name: str
-    kind: str
-    localisation: Localisation
-    regions: tuple[Look, ...]
-    milliseconds: float
-    network_runs: int
-    network_ms: float
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Scores by label name, summing to 1; or None with the reason why nothing was classified."""
-
-    scores: Mapping[str, float] | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something the reader must know: a stable code and one plain sentence."""
-
-    code: str
-    text: str
+    threshold: float | None = None
+    boxes: tuple[Region, ...] = ()
+    stage: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
-    """Foreground probability of one region that was segmented, float32 (depth, height, width) at source resolution."""
+class Cascade:
+    """A pipeline with its stages built; safe to share between threads."""
 
-    region: Region
-    probability: NDArray[np.float32]
+    manifest: Manifest
+    stages: tuple[Stage, ...]
+
+    def run(self, image: Image, ask: Ask = Ask()) -> CascadeResult:  # noqa: B008 - frozen
+        """All stages in order. Raises BadParameter for an ask this pipeline cannot serve."""
+        work = _Work(self.manifest, Frame(image), ask, self._wanted(ask), self._replaced(ask))
+        if image.depth == 1 and _flat(image):
+            text = "Every pixel has the same value: there is nothing to look at, so nothing was evaluated."
+            return work.unevaluated(Flag("no_contrast", text))
+        for stage in self.stages:
+            work.do(stage)
+        return work.result()
+
+    def _wanted(self, ask: Ask) -> StageSpec | None:
+        masks = [stage.spec for stage in self.stages if stage.spec.kind in ("segment", "prompt")]
+        wanted = [spec for spec in masks if ask.stage in (None, spec.name)]
+        if ask.stage is not None and not wanted:
+            raise BadParameter(
+                f"stage {ask.stage!r}", f"one of {[spec.name for spec in masks]}", "Name a stage that makes a mask."
+            )
+        _check_threshold(ask.threshold, wanted[-1] if wanted else None)
+        return wanted[-1] if wanted else None
+
+    def _replaced(self, ask: Ask) -> str | None:
+        """The stage whose place given boxes take: the first that looks at the image and that a later one looks at."""
+        if not ask.boxes:
+            return None
+        looked_at_names = {stage.spec.on for stage in self.stages}
+        for stage in self.stages:
+            if stage.spec.name in looked_at_names:
+                return stage.spec.name
+        raise BadParameter(
+            "a box", "no box: this pipeline looks at whole images only", "Leave the box out or choose another pipeline."
+        )
 
 
-@dataclass(frozen=True, eq=False)
-class CascadeResult:
-    """Everything one run gave. ``mask`` is that of the stage asked for, on the image's own grid."""
+def _check_threshold(threshold: float | None, spec: StageSpec | None) -> None:
+    if threshold is None:
+        return
+    if not 0 <= threshold <= 1:
+        raise BadParameter(f"threshold {threshold}", "a probability from 0 to 1", "Leave it out for the default.")
+    if spec is None or spec.exclusive:
+        raise BadParameter(
+            f"threshold {threshold}", "no threshold: the labels exclude each other", "Leave the threshold out."
+        )
 
-    status: Status
-    mask: Mask
-    patches: tuple[Patch, ...]
-    stages: tuple[StageResult, ...]
-    classification: Classification
-    flags: tuple[Flag, ...]
+
+def _flat(image: Image) -> bool:
+    slab = image.slab(0, 1)
+    return bool((slab == slab[:1, :1, :1]).all())
+
+
+@dataclass(eq=False)
+class _Work:
+    """One image's way through the stages."""
+
+    manifest: Manifest
+    frame: Frame
+    ask: Ask
+    wanted: StageSpec | None
+    replaced: str | None
+    found: dict[str, list[Found]] = field(default_factory=dict)
+    how: dict[str, Localisation] = field(default_factory=dict)
+    canvases: dict[str, Canvas] = field(default_factory=dict)
+    results: list[StageResult] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    classification: Classification = Classification(None, "This pipeline has no classifying stage.")
+    stopped: bool = False
+
+    @property
+    def grid(self) -> Region:
+        return self.frame.image.region
+
+    def do(self, stage: Stage) -> None:
+        """Run one stage and note what it did and how long it took."""
+        start, meter = time.perf_counter(), replace(self.frame.meter)
+        if stage.spec.name == self.replaced:
+            looks: list[Look] = self._given(stage)
+        else:
+            looks = self._run(stage)
+        now = self.frame.meter
+        self.results.append(
+            StageResult(
+                stage.spec.name,
+                stage.spec.kind,
+                self.how[stage.spec.name],
+                tuple(looks),
+                1000 * (time.perf_counter() - start),
+                now.runs - meter.runs,
+                1000 * (now.seconds - meter.seconds),
+            )
+        )
+
+    def _given(self, stage: Stage) -> list[Look]:
+        label = stage.spec.labels[0]
+        boxes = [box.clipped(self.grid) for box in self.ask.boxes]
+        self.found[stage.spec.name] = [Found(box, label, 1.0) for box in boxes]
+        self.how[stage.spec.name] = "given"
+        return [Look(box, label) for box in boxes]
+
+    def _run(self, stage: Stage) -> list[Look]:
+        match stage:
+            case Detect():
+                return self._detect(stage)
+            case Segment() | Prompt():
+                return self._segment(stage)
+            case Classify():
+                return self._classify(stage)
+            case Map():
+                self.how[stage.spec.name] = "whole_image"
+                self.frame = replace(
+                    self.frame, maps={**self.frame.maps, stage.spec.name: stage.over(self.frame)}
+                )
+                return []
+
+    def _boxes(self, spec: StageSpec) -> list[Found] | None:
+        """What an earlier stage found for this one; None for the whole image. Notes how it was localised."""
+        earlier = [] if spec.on == "image" else self.found[spec.on]
+        boxes = [one for one in earlier if spec.label in (None, one.label)]
+        if boxes:
+            self.how[spec.name] = "given" if self.how[spec.on] == "given" else "found"
+            return boxes
+        if spec.on == "image" or spec.on_miss == "whole_image":
+            self.how[spec.name] = "whole_image"
+            if spec.on != "image":
+                text = f"Stage {spec.on} found nothing; stage {spec.name} looked at the whole image instead."
+                self.flags.append(Flag("whole_image_fallback", text))
+            return None
+        self.how[spec.name] = "not_found"
+        self.stopped |= spec.on_miss == "stop"
+        return []
+
+    def _views(self, spec: StageSpec, boxes: list[Found] | None) -> list[tuple[Region, Found | None]]:
+        if boxes is None:
+            return [(view, None) for view in planes(self.grid)]
+        return [(view, one) for one in boxes for view in planes(looked_at(one.region, spec.look, self.grid))]
+
+    def _detect(self, stage: Detect) -> list[Look]:
+        spec = stage.spec
+        views = self._views(spec, self._boxes(spec))
+        found = list(stage.run(self.frame, (view for view, _ in views)))
+        self.found[spec.name] = found
+        self.how[spec.name] = "found" if found else "not_found"
+        return [Look(one.region, one.label, one.score) for one in found]
+
+    def _segment(self, stage: Segment | Prompt) -> list[Look]:
+        spec = stage.spec
+        canvas = self.canvases[spec.name] = self._canvas(spec)
+        boxes = self._boxes(spec)
+        views = self._views(spec, boxes)
+        if isinstance(stage, Prompt) and boxes is not None:
+            views = [(view, one) for one in boxes for view in planes(one.region)]
+        looks = []
+        seen = stage.run(self.frame, (view for view, _ in views))
+        for (view, one), probability in zip(views, seen, strict=True):
+            decided = decide(probability, spec, self._threshold(spec))
+            look, decided = self._widened(stage, decided, one)
+            canvas.put(decided)
+            looks.append(look if isinstance(stage, Segment) else replace(look, region=view))
+        self.found[spec.name] = [box for label in spec.labels for box in canvas.boxes(label)]
+        return looks
+
+    def _widened(self, stage: Segment | Prompt, decided: Decided, one: Found | None) -> tuple[Look, Decided]:
+        """A mask that reaches into the border is cut off: look once more, wider; the second result stands."""
+        look = Look(decided.view, one.label if one else None, self._score(stage.spec, one))
+        slice_grid = replace(self.grid, z0=decided.view.z0, z1=decided.view.z1)
+        if decided.touches_border(slice_grid):
+            wider = decided.view.widened(WIDEN, slice_grid)
+            (probability,) = stage.run(self.frame, [wider])
+            decided = decide(probability, stage.spec, self._threshold(stage.spec))
+            look = replace(look, region=wider, widened=True, touches_border=decided.touches_border(slice_grid))
+        if look.touches_border:
+            text = f"The mask of stage {stage.spec.name} still reaches the border of the widened region: it may be cut off."
+            self.flags.append(Flag("mask_touches_region", text))
+        return look, decided
+
+    def _score(self, spec: StageSpec, one: Found | None) -> float | None:
+        return None if one is None or self.how[spec.name] == "given" else one.score
+
+    def _threshold(self, spec: StageSpec) -> float:
+        asked = self.ask.threshold if spec is self.wanted else None
+        return spec.threshold if asked is None else asked
+
+    def _canvas(self, spec: StageSpec | None) -> Canvas:
+        ids = {label.name: label.id for label in self.manifest.labels}
+        names = spec.labels if spec else ()
+        return Canvas(self.grid, {ids[name]: name for name in names}, [ids[name] for name in names])
+
+    def _classify(self, stage: Classify) -> list[Look]:
+        boxes = self._boxes(stage.spec)
+        if boxes is not None:
+            # One answer per image: that of the largest finding.
+            boxes = sorted(boxes, key=lambda one: -one.region.width * one.region.height)[:1]
+        views = self._views(stage.spec, boxes)
+        if not views:
+            self.classification = Classification(None, f"Stage {stage.spec.on} found nothing to classify.")
+            return []
+        self.classification = Classification(_mean(stage.run(self.frame, (view for view, _ in views))))
+        return [Look(view, one.label if one else None, self._score(stage.spec, one)) for view, one in views]
+
+    def unevaluated(self, flag: Flag) -> CascadeResult:
+        """The result when no stage was worth running."""
+        self.stopped = True
+        self.flags.append(flag)
+        self.classification = Classification(None, "Nothing was evaluated.")
+        return self.result()
+
+    def result(self) -> CascadeResult:
+        """What all stages gave together."""
+        wanted = self.wanted.name if self.wanted else None
+        canvas = self.canvases.get(wanted or "") or self._canvas(self.wanted)
+        flags = tuple({flag.code: flag for flag in self.flags}.values())
+        return CascadeResult(
+            self._status(canvas), canvas.mask(), canvas.patches, tuple(self.results), self.classification, flags
+        )
+
+    def _status(self, canvas: Canvas) -> Status:
+        if canvas.labels.any():
+            return "found"
+        return "not_evaluated" if self.stopped else "none_found"
+
+
+def _mean(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    every = list(scores)
+    return {name: sum(one[name] for one in every) / len(every) for name in every[0]}

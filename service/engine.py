@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
 
-from service.cascade import CascadeResult, Flag
+import numpy as np
+
+from service import __version__
+from service.cascade import Ask, Cascade
+from service.errors import BadParameter, ManifestError, UnknownPipeline, WeightsError
+from service.frame import input_channels
 from service.image import Image, Region
-from service.manifest import Manifest
-from service.measure import Finding
+from service.manifest import Manifest, StageSpec, read_manifest, verified_weights
+from service.measure import Finding, findings
+from service.network import Device, Network, OnnxNetwork
+from service.result import CascadeResult, Flag
+from service.stages import build_stage
+
+BUNDLED = Path(__file__).parent / "pipelines"
+SOFTWARE = ("onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -16,7 +30,7 @@ class Request:
     """What a caller may ask for beside the image. None means: as the manifest says.
 
     Attributes:
-        pipeline: name; may be left out where the image's modality decides.
+        pipeline: name; may be left out where the image's modality decides or only one is there.
         version: of the pipeline; the default one when left out.
         threshold: probability 0 to 1 above which a pixel belongs to the label (stages with one label).
         boxes: regions that take the place of stage 1.
@@ -46,3 +60,160 @@ class Answer:
     flags: tuple[Flag, ...]
     provenance: Mapping[str, object]
     timings_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPipeline:
+    """One pipeline version, its networks in memory. ``card`` is Markdown; ``default`` is used when no version is asked."""
+
+    manifest: Manifest
+    card: str
+    default: bool
+    cascade: Cascade
+    provider: str
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """Every pipeline, loaded, hash-checked and warmed. Safe to share between threads."""
+
+    loaded: tuple[LoadedPipeline, ...]
+
+    @staticmethod
+    def open(folders: Sequence[Path] = (BUNDLED,), device: str = "auto", threads: int = 1) -> Engine:
+        """Load every ``<folder>/<name>/<version>``; of two with the same name and version the later folder's is used.
+
+        Raises the SetupError tree: nothing is served unless everything is right.
+        """
+        where = Device.parse(device, threads)
+        chosen = {(path.parent.name, path.name): path for folder in folders for path in _pipeline_folders(folder)}
+        newest = {name: max((v for n, v in chosen if n == name), key=_order) for name, _ in chosen}
+        loaded = [_load(path, where, newest[name] == v) for (name, v), path in sorted(chosen.items())]
+        if not loaded:
+            raise ManifestError(
+                "no pipeline", "at least one <name>/<version>/manifest.yaml", "Set BREAST_CASCADE_PIPELINES_DIR."
+            )
+        return Engine(tuple(loaded))
+
+    @property
+    def provider(self) -> str:
+        """What ONNX Runtime really runs on, as its sessions report."""
+        return self.loaded[0].provider
+
+    def pipelines(self) -> tuple[LoadedPipeline, ...]:
+        """All loaded versions, by name and version."""
+        return self.loaded
+
+    def pipeline(self, name: str, version: str | None = None) -> LoadedPipeline:
+        """One version, the default one when ``version`` is None. Raises UnknownPipeline."""
+        for one in self.loaded:
+            if one.manifest.name == name and (one.default if version is None else one.manifest.version == version):
+                return one
+        known = ", ".join(f"{one.manifest.name} {one.manifest.version}" for one in self.loaded)
+        wanted = name if version is None else f"{name} {version}"
+        raise UnknownPipeline(f"pipeline {wanted!r:.80}", f"one of: {known}", "See GET /pipelines for what is loaded.")
+
+    def chosen(self, image: Image, request: Request) -> LoadedPipeline:
+        """The pipeline of a request: by name, else by the image's modality, else the only one there is."""
+        if request.pipeline is not None:
+            return self.pipeline(request.pipeline, request.version)
+        names = sorted({one.manifest.name for one in self.loaded if image.modality in (None, one.manifest.modality)})
+        if len(names) != 1:
+            known = ", ".join(sorted({one.manifest.name for one in self.loaded}))
+            raise BadParameter("no pipeline", f"one of: {known}", "Name the pipeline in the parameter `pipeline`.")
+        return self.pipeline(names[0], request.version)
+
+    def segment(self, image: Image, request: Request) -> Answer:
+        """Run one image through its pipeline. Blocks; raises the InputError tree."""
+        pipeline = self.chosen(image, request)
+        start = time.perf_counter()
+        result = pipeline.cascade.run(image, Ask(request.threshold, request.boxes, request.stage))
+        found = findings(result.mask, image, result.patches)
+        elapsed = 1000 * (time.perf_counter() - start)
+        return Answer(
+            manifest=pipeline.manifest,
+            image=image,
+            result=result,
+            findings=found,
+            measurements={},
+            flags=result.flags,
+            provenance=_provenance(pipeline, image),
+            timings_ms={"stages": elapsed},
+        )
+
+
+def _pipeline_folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ManifestError(
+            f"{folder}: no such folder", "a folder of pipelines", "Create it or mend BREAST_CASCADE_PIPELINES_DIR."
+        )
+    return [path.parent for path in sorted(folder.glob("*/*/manifest.yaml"))]
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdecimal() else -1 for part in version.split("."))
+
+
+def _load(folder: Path, device: Device, default: bool) -> LoadedPipeline:
+    manifest = read_manifest(folder)
+    try:
+        card = (folder / "card.md").read_text(encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"{folder}: no card.md", "a card beside the manifest", "Write or restore it.") from error
+    networks = {stage.name: _networks(folder, stage, device) for stage in manifest.stages}
+    cascade = Cascade(manifest, tuple(build_stage(stage, networks[stage.name]) for stage in manifest.stages))
+    providers = [network.provider for roles in networks.values() for network in roles.values()]
+    return LoadedPipeline(manifest, card, default, cascade, providers[0])
+
+
+def _networks(folder: Path, stage: StageSpec, device: Device) -> dict[str, Network]:
+    networks: dict[str, Network] = {}
+    for role, weights in stage.weights.items():
+        network = OnnxNetwork(verified_weights(folder, weights), str(folder / weights.file), device)
+        if role in ("network", "encoder"):
+            _check_input(network, stage, folder / weights.file)
+        _warm(network)
+        networks[role] = network
+    return networks
+
+
+def _check_input(network: OnnxNetwork, stage: StageSpec, path: Path) -> None:
+    wanted = (None, input_channels(stage), *stage.input.size)
+    found = list(network.inputs.values())
+    if found != [wanted]:
+        raise WeightsError(
+            f"{path}: inputs {found}", f"one input {wanted}, as stage {stage.name} says", "Mend the manifest's input block."
+        )
+
+
+def _warm(network: OnnxNetwork) -> None:
+    """One pass, so that the first request does not pay for allocation and kernel choice."""
+    network.run({name: np.zeros((1, *map(_size, shape[1:])), np.float32) for name, shape in network.inputs.items()})
+
+
+def _size(axis: int | None) -> int:
+    return 1 if axis is None else axis
+
+
+def _provenance(pipeline: LoadedPipeline, image: Image) -> dict[str, object]:
+    stages = pipeline.manifest.stages
+    return {
+        "weights": {weights.file: weights.sha256 for stage in stages for weights in stage.weights.values()},
+        "software": software(),
+        "provider": pipeline.provider,
+        "preprocessing": {
+            "decoding": list(image.notes),
+            "stages": {stage.name: stage.input.model_dump(mode="json") for stage in stages},
+        },
+    }
+
+
+def software() -> dict[str, str]:
+    """Versions that can change a result; what is not installed is left out."""
+    versions = {"breast-cascade": __version__}
+    for name in SOFTWARE:
+        try:
+            versions[name] = installed(name)
+        except ModuleNotFoundError:
+            continue
+    return versions

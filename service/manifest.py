@@ -149,7 +149,7 @@ class StageSpec(Frozen):
     labels: tuple[Name, ...] = ()
     exclusive: bool = False
     threshold: Fraction = 0.5
-    min_component: Annotated[int, Field(ge=0)] = 0
+    min_component: Fraction = 0.0
     keep: Fraction = 0.0
     decode: Decode | None = None
     weights: dict[Name, Weights]

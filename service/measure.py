@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.components import Component, components
+from service.image import Image, Mask, Spacing
+from service.result import Patch
+
+MM3_PER_ML = 1000.0
+# Edge midpoints of a pixel whose centre is (0, 0): their hull measures a shape without the bias that pixel centres (too
+# short by a pixel) or pixel corners (too long on slanted outlines) have.
+EDGE_MIDPOINTS = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
 
 
 @dataclass(frozen=True)
@@ -10,15 +24,15 @@ class Finding:
     """One connected component of one label.
 
     Attributes:
-        id: 1, 2, ... by falling area.
+        id: 1, 2, ... by falling size.
         score: mean probability inside, 0 to 1; None where no probability is known.
         box: (left, top, right, bottom), half-open, over all its slices.
         slices: (first, last + 1).
         area_px: pixels; of the largest slice in a volume.
         area_mm2 long_axis_mm short_axis_mm volume_ml: None where the spacing is unknown.
-        long_axis_px short_axis_px: greatest extent of the outline and the extent at right angles to it.
+        long_axis_px short_axis_px: greatest extent of the largest slice and the extent at right angles to it.
         centroid: (x, y, z) in pixels, pixel centres at whole numbers.
-        contour: outer outline of the largest slice, ((x, y), ...) pixel centres.
+        contour: outer outline of the largest slice, ((x, y), ...) pixel centres, straight runs shortened.
         touches_border: the component reaches the picture's edge.
     """
 
@@ -37,3 +51,108 @@ class Finding:
     centroid: tuple[float, float, float]
     contour: tuple[tuple[int, int], ...]
     touches_border: bool
+
+
+def findings(mask: Mask, image: Image, patches: Sequence[Patch] = ()) -> tuple[Finding, ...]:
+    """All components of all labels, largest first. Through the slices only where depth is space."""
+    spatial = image.depth_axis == "space"
+    pairs = [(name, one) for id_, name in mask.names.items() for one in components(mask.labels == id_, spatial=spatial)]
+    pairs.sort(key=lambda pair: -pair[1].size)
+    by_slice = _by_slice(patches)
+    return tuple(_finding(number, *pair, image, by_slice) for number, pair in enumerate(pairs, start=1))
+
+
+def _finding(
+    number: int, label: str, one: Component, image: Image, patches: Mapping[int, Sequence[Patch]]
+) -> Finding:
+    largest = one.pixels[int(one.pixels.sum(axis=(1, 2)).argmax())]
+    outline = _outline(largest)
+    area = int(largest.sum())
+    _, dy, dx = image.spacing
+    millimetres = None if dx is None or dy is None else axes(outline, (dx, dy))
+    long_px, short_px = axes(outline, (1.0, 1.0))
+    region = one.region
+    return Finding(
+        id=number,
+        label=label,
+        score=_score(one, patches),
+        box=region.box,
+        slices=(region.z0, region.z1),
+        area_px=area,
+        area_mm2=None if dx is None or dy is None else area * dx * dy,
+        long_axis_mm=millimetres[0] if millimetres else None,
+        short_axis_mm=millimetres[1] if millimetres else None,
+        long_axis_px=long_px,
+        short_axis_px=short_px,
+        volume_ml=_volume(one, image),
+        centroid=_centroid(one),
+        contour=tuple((int(x) + region.left, int(y) + region.top) for x, y in outline),
+        touches_border=_at_edge(one, image),
+    )
+
+
+def _outline(plane: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Outer outline of the largest part of a 0/1 plane, (points, 2) as x, y."""
+    contours, _ = cv2.findContours(plane, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return np.asarray(max(contours, key=len).reshape(-1, 2), np.int32)
+
+
+def axes(points: NDArray[np.int32], spacing: tuple[float, float]) -> tuple[float, float]:
+    """Greatest extent of a set of pixels (points, 2) as x, y, and the extent at right angles to it.
+
+    ``spacing`` is the pixel's (x, y) size; the result has its unit.
+    """
+    edges = (points[:, None, :] + EDGE_MIDPOINTS[None]).reshape(-1, 2) * spacing
+    hull = cv2.convexHull(edges.astype(np.float32)).reshape(-1, 2).astype(np.float64)
+    between = hull[:, None, :] - hull[None]
+    length = np.hypot(between[..., 0], between[..., 1])
+    i, j = np.unravel_index(int(length.argmax()), length.shape)
+    along = between[i, j] / length[i, j]
+    across = hull @ np.array([-along[1], along[0]])
+    return float(length[i, j]), float(across.max() - across.min())
+
+
+def _volume(one: Component, image: Image) -> float | None:
+    if image.depth_axis != "space" or None in image.spacing:
+        return None
+    return one.size * float(np.prod(_known(image.spacing))) / MM3_PER_ML
+
+
+def _known(spacing: Spacing) -> list[float]:
+    return [part for part in spacing if part is not None]
+
+
+def _centroid(one: Component) -> tuple[float, float, float]:
+    z, y, x = (float(axis.mean()) for axis in np.nonzero(one.pixels))
+    return x + one.region.left, y + one.region.top, z + one.region.z0
+
+
+def _at_edge(one: Component, image: Image) -> bool:
+    region = one.region
+    return region.left == 0 or region.top == 0 or region.right == image.width or region.bottom == image.height
+
+
+def _by_slice(patches: Sequence[Patch]) -> dict[int, list[Patch]]:
+    found: dict[int, list[Patch]] = {}
+    for patch in patches:
+        found.setdefault(patch.region.z0, []).append(patch)
+    return found
+
+
+def _score(one: Component, patches: Mapping[int, Sequence[Patch]]) -> float | None:
+    """Mean over the component of the highest probability known at each voxel."""
+    values = [_values(one, z, patches[z]) for z in range(one.region.z0, one.region.z1) if z in patches]
+    return float(np.concatenate(values).mean()) if values and sum(map(len, values)) else None
+
+
+def _values(one: Component, z: int, patches: Sequence[Patch]) -> NDArray[np.float32]:
+    pixels = one.pixels[z - one.region.z0]
+    best = np.full(pixels.shape, -1, np.float32)
+    for patch in patches:
+        common = patch.region.overlap(one.region)
+        if common is not None:
+            here = common.shifted(-one.region.left, -one.region.top, -common.z0).slices[1:]
+            there = common.shifted(-patch.region.left, -patch.region.top, -common.z0).slices
+            best[here] = np.maximum(best[here], patch.probability[there][0])
+    inside = best[pixels > 0]
+    return inside[inside >= 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
@@ -103,10 +104,17 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
 
 def _start(recipe: Recipe) -> State:
     network = build_network(recipe)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.schedule.average), use_buffers=True)
     schedule = recipe.schedule
+    average = AveragedModel(network, avg_fn=partial(moving_average, schedule.average), use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
     return State(network, average, optimizer)
+
+
+def moving_average(decay: float, averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    """Exponential moving average that forgets the random start: the decay grows with the ``count`` of updates so far."""
+    if not averaged.is_floating_point():
+        return current
+    return torch.lerp(averaged, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
 
 
 def _loaders(recipe: Recipe, data: Path, workers: int) -> tuple[DataLoader[Any], DataLoader[Any]]:

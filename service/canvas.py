@@ -1,0 +1,138 @@
+"""From probabilities in a crop to labels on the image's grid.
+
+Every decision is taken inside the crop, at source resolution; only labels are pasted. Where crops overlap, the label with
+the higher probability wins; background is no label, so one crop never erases what another found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.image import Mask, Region, paste
+from service.manifest import StageSpec
+from service.result import Patch
+from service.stages import Found, Probability
+
+Float = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """One view decided: label index 1, 2, ... in the stage's order or 0, and the probability of the likeliest label."""
+
+    view: Region
+    labels: Labels
+    probability: Float
+
+    def touches_border(self, picture: Region) -> bool:
+        """Whether the labels reach a side of the view that lies inside the picture."""
+        here, view = self.labels, self.view
+        return bool(
+            (view.left > picture.left and here[:, 0].any())
+            or (view.top > picture.top and here[0].any())
+            or (view.right < picture.right and here[:, -1].any())
+            or (view.bottom < picture.bottom and here[-1].any())
+        )
+
+
+def decide(seen: Probability, spec: StageSpec, threshold: float) -> Decided:
+    """Threshold, or argmax with background for exclusive labels; then drop the components the stage does not keep."""
+    best = seen.labels.argmax(axis=0)
+    probability = seen.labels.max(axis=0)
+    limit = 1 - seen.labels.sum(axis=0) if spec.exclusive else threshold
+    labels = np.where(probability > limit, best + 1, 0).astype(np.uint8)
+    if spec.min_component > 0 or spec.keep > 0:
+        _drop_components(labels, probability, spec)
+    return Decided(seen.view, labels, probability)
+
+
+def _drop_components(labels: Labels, probability: Float, spec: StageSpec) -> None:
+    count, ids, stats, _ = cv2.connectedComponentsWithStats((labels > 0).astype(np.uint8), connectivity=8)
+    for one in range(1, count):
+        inside = ids == one
+        small = stats[one, cv2.CC_STAT_AREA] < spec.min_component * labels.size
+        if small or float(probability[inside].max()) < spec.keep:
+            labels[inside] = 0
+
+
+@dataclass(eq=False)
+class Canvas:
+    """The mask of one stage while it grows.
+
+    Attributes:
+        grid: the image's.
+        ids: label id by index in the stage's order.
+        labels: uint8 (depth, height, width), ids of the manifest.
+    """
+
+    grid: Region
+    names: Mapping[int, str]
+    ids: Sequence[int]
+    labels: Labels = field(init=False)
+    _patches: dict[int, list[Patch]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.labels = np.zeros(self.grid.shape, np.uint8)
+
+    def put(self, decided: Decided) -> None:
+        """Paste the labels of one view, except where an earlier view holds a likelier one."""
+        view = decided.view
+        new = np.array([0, *self.ids], np.uint8)[decided.labels][np.newaxis]
+        here = self.labels[view.slices]
+        keep_old = (here > 0) & ((new == 0) | (self._earlier(view) >= decided.probability))
+        paste(np.where(keep_old, here, new), view, self.labels)
+        self._remember(decided)
+
+    def _earlier(self, view: Region) -> Float:
+        """Highest probability that earlier views gave, (1, height, width) over ``view``."""
+        known = np.zeros(view.shape, np.float32)
+        for patch in self._patches.get(view.z0, ()):
+            common = patch.region.overlap(view)
+            if common is not None:
+                here = common.shifted(-view.left, -view.top, -view.z0).slices
+                there = common.shifted(-patch.region.left, -patch.region.top, -patch.region.z0).slices
+                known[here] = np.maximum(known[here], patch.probability[there])
+        return known
+
+    def _remember(self, decided: Decided) -> None:
+        patch = Patch(decided.view, decided.probability[np.newaxis])
+        if self.grid.depth > 1:
+            # A volume keeps probabilities only where something was found, or they would fill a float volume.
+            tight = Region.around(decided.labels[np.newaxis])
+            if tight is None:
+                return
+            moved = tight.shifted(decided.view.left, decided.view.top, decided.view.z0)
+            patch = Patch(moved, patch.probability[tight.slices].copy())
+        self._patches.setdefault(decided.view.z0, []).append(patch)
+
+    @property
+    def patches(self) -> tuple[Patch, ...]:
+        """Every remembered probability, by slice."""
+        return tuple(patch for z in sorted(self._patches) for patch in self._patches[z])
+
+    def mask(self) -> Mask:
+        """The finished mask."""
+        return Mask(self.labels, dict(self.names))
+
+    def boxes(self, label: str) -> list[Found]:
+        """Boxes of the components of one label in each slice, largest first, scored by their mean probability."""
+        (wanted,) = (number for number, name in self.names.items() if name == label)
+        found = [one for z in range(self.grid.depth) for one in self._slice_boxes(z, wanted, label)]
+        return sorted(found, key=lambda one: -one.region.width * one.region.height)
+
+    def _slice_boxes(self, z: int, wanted: int, label: str) -> list[Found]:
+        plane = (self.labels[z] == wanted).astype(np.uint8)
+        if not plane.any():
+            return []
+        count, ids, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
+        known = self._earlier(Region(0, 0, self.grid.width, self.grid.height, z, z + 1))[0]
+        return [
+            Found(Region(int(x), int(y), int(x + w), int(y + h), z, z + 1), label, float(known[ids == one].mean()))
+            for one, (x, y, w, h, _) in enumerate(stats[1:count], start=1)
+        ]

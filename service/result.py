@@ -1,0 +1,83 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.image import Mask, Region
+
+Status = Literal["found", "none_found", "not_evaluated"]
+Localisation = Literal["found", "whole_image", "given", "not_found"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One region a stage looked at or, for a detector, found.
+
+    Attributes:
+        region: in source voxels.
+        label: what is thought to be there.
+        score: 0 to 1, None where the region was given or is the whole image.
+        widened: the region was run a second time at 1.5 times its size because the mask reached its border.
+        touches_border: the final mask still reaches a side of the region that lies inside the picture.
+    """
+
+    region: Region
+    label: str | None = None
+    score: float | None = None
+    widened: bool = False
+    touches_border: bool = False
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one stage did. ``milliseconds`` is wall time; ``network_ms`` the part of it inside ``network_runs`` runs."""
+
+    name: str
+    kind: str
+    localisation: Localisation
+    regions: tuple[Look, ...]
+    milliseconds: float
+    network_runs: int
+    network_ms: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Scores by label name, summing to 1; or None with the reason why nothing was classified."""
+
+    scores: Mapping[str, float] | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something the reader must know: a stable code and one plain sentence."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Foreground probability of one region of one slice, float32 (1, height, width) at source resolution."""
+
+    region: Region
+    probability: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CascadeResult:
+    """Everything one run gave. ``mask`` is that of the stage asked for, on the image's own grid."""
+
+    status: Status
+    mask: Mask
+    patches: tuple[Patch, ...]
+    stages: tuple[StageResult, ...]
+    classification: Classification
+    flags: tuple[Flag, ...]
