@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
 
 def webp_canvas(content: bytes) -> tuple[int, int]:
     """(width, height) a WebP file declares, (0, 0) where it declares none.
@@ -20,10 +22,33 @@ def webp_canvas(content: bytes) -> tuple[int, int]:
     return 0, 0
 
 
+def png_chunks(content: bytes) -> list[bytes]:
+    """Chunks of a PNG with length, name and checksum, up to IEND or to the first that is not whole."""
+    chunks: list[bytes] = []
+    at, name = len(PNG_MAGIC), b""
+    while name != b"IEND" and at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if end > len(content):
+            break
+        name = content[at + 4 : at + 8]
+        chunks.append(content[at:end])
+        at = end
+    return chunks
+
+
+def bare_png(content: bytes) -> bytes:
+    """The same PNG with nothing but its pixels.
+
+    For decoders that trust what other chunks declare: OpenCV sets aside the length a chunk claims, up to 4 GiB.
+    """
+    kept = (chunk for chunk in png_chunks(content) if chunk[4:8] in (b"IHDR", b"IDAT", b"IEND"))
+    return PNG_MAGIC + b"".join(kept)
+
+
 def cut_short(content: bytes, kind: str) -> bool:
     """Whether the end of a file of that kind is missing, as far as its frame shows."""
     if kind == "png":
-        return content.rfind(b"IEND") < 0
+        return not any(chunk[4:8] == b"IEND" for chunk in png_chunks(content)[-1:])
     if kind == "jpeg":
         return content.rfind(b"\xff\xd9") < 0
     if kind == "webp":

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from PIL import TiffImagePlugin
 
 from service.errors import UnusableImage
+from service.formats.header import bare_png
 
 Pixels = NDArray[Any]
 Noted = tuple[Pixels, tuple[str, ...]]
@@ -52,7 +53,8 @@ def _bits_per_sample(picture: Pillow.Image, content: bytes) -> int:
 
 
 def _deep_colour(picture: Pillow.Image, content: bytes) -> Noted:
-    stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    file = bare_png(content) if picture.format == "PNG" else content
+    stored = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     bands = len(picture.getbands())
     if stored is None or stored.dtype != np.uint16 or stored.ndim != 3 or stored.shape[2] < bands:
         raise UnusableImage(

@@ -31,6 +31,7 @@ __all__ = ["DEFAULT_LIMITS", "Limits", "read_raster"]
 
 ACCEPTED = "PNG, JPEG, TIFF, BMP or WebP"
 ORIENTATION = int(ExifTags.Base.Orientation)
+BMP_RUN_LENGTHS = (1, 2)
 
 # The plugins themselves and not Pillow's open(): that one warns about sizes by its own rule, and takes a telephone's
 # JPEG with a depth map behind it for an animation.
@@ -102,10 +103,23 @@ def _opened(content: bytes, kind: str, limits: Limits) -> ImageFile.ImageFile:
         limits.check_pixels(*webp_canvas(content))
     picture = PLUGINS[kind](io.BytesIO(content))
     _check_header(picture, limits)
-    if kind == "png" and cut_short(content, kind):
-        # Pillow is content when the last row is there; a file without its end mark may lack more than that.
+    if _incomplete(picture, content, kind):
         raise _broken(kind, truncated=True)
     return picture
+
+
+def _incomplete(picture: ImageFile.ImageFile, content: bytes, kind: str) -> bool:
+    """Whether something is missing where Pillow would leave rows black, or not look once the last row is there."""
+    if kind == "tiff":
+        return _lacks_strips(picture)
+    return (kind == "png" or picture.info.get("compression") in BMP_RUN_LENGTHS) and cut_short(content, kind)
+
+
+def _lacks_strips(picture: ImageFile.ImageFile) -> bool:
+    """Whether the strips or tiles of a TIFF cover less than it declares. Planes of one place count once."""
+    places = {tile.extents for tile in picture.tile if tile.extents is not None}
+    covered = sum((right - left) * (bottom - top) for left, top, right, bottom in places)
+    return covered < picture.width * picture.height
 
 
 def _decoded(content: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from service.formats.header import PNG_MAGIC
+
 # Sizes a BMP's second header may have; "BM" alone also starts many a text.
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -9,7 +11,7 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 def sniff(content: bytes) -> str | None:
     """``png jpeg tiff bmp webp`` or None. Needs the first 32 bytes only; says nothing about what follows them."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+    if content.startswith(PNG_MAGIC):
         return "png"
     if content.startswith(b"\xff\xd8\xff"):
         return "jpeg"

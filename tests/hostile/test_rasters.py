@@ -1,5 +1,6 @@
 """Broken, lying and exotic picture files: each has its own error, none a crash, a leak or a large allocation."""
 
+import struct
 import sys
 import time
 import tracemalloc
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from service.errors import InputError, TooLarge, UnknownFormat, UnusableImage
+from service.formats.header import bare_png
 from service.formats.pixels import upright
 from service.formats.raster import read_raster
-from tests.service.formats.pictures import chunk, gradient, png, saved
+from tests.service.formats.pictures import chunk, deep, gradient, png, saved, saved_deep, tiff
 
 MEBIBYTE = 1 << 20
 KINDS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -70,10 +72,29 @@ def test_truncated(kind: str, part: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "missing"), [("PNG", 8), ("PNG", 9), ("JPEG", 1), ("JPEG", 2), ("WEBP", 1), ("WEBP", 8)]
+    ("kind", "missing"), [("PNG", 1), ("PNG", 8), ("JPEG", 1), ("JPEG", 2), ("WEBP", 1), ("WEBP", 8)]
 )
 def test_last_bytes_missing(kind: str, missing: int) -> None:
     refused(WHOLE[kind][:-missing], UnusableImage, "truncated", "that ends early")
+
+
+def test_tiff_that_declares_more_rows_than_its_strips_hold() -> None:
+    lying = tiff(gradient(), t257=2400, t278=24)
+    refused(lying, UnusableImage, "truncated", "that ends early")
+
+
+def run_length_bmp() -> bytes:
+    rows = b"".join(bytes((8, value, 0, 0)) for value in range(16)) + b"\0\1"
+    palette = b"".join(bytes((value, value, value, 0)) for value in range(256))
+    start = 54 + len(palette)
+    info = struct.pack("<IiiHHIIiiII", 40, 8, 16, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + info + palette + rows
+
+
+def test_run_length_bmp_is_read_whole_or_not_at_all() -> None:
+    whole = run_length_bmp()
+    assert read_raster(whole).slab(0, 1)[0, :, 0, 0].tolist() == list(range(16))[::-1]
+    refused(whole[:-20], UnusableImage, "truncated", "that ends early")
 
 
 def test_truncated_progressive_jpeg() -> None:
@@ -173,6 +194,20 @@ def test_compressed_text_in_a_png_is_not_inflated_without_end() -> None:
         read_raster(png(16, 16, 8, 0, b"\0" * 272, bomb))
     assert tracemalloc.get_traced_memory()[1] < 8 * MEBIBYTE
     tracemalloc.stop()
+
+
+def test_a_chunk_that_claims_gigabytes_is_not_believed() -> None:
+    """Behind the pixels, where the first decoder no longer looks, before the second one reads the file."""
+    whole = saved_deep(deep(), ".png")
+    lying = whole[:-12] + (3 << 30).to_bytes(4, "big") + b"tEXt" + whole[-12:]
+    before = resident()
+    refused(lying, UnusableImage, "truncated", "that ends early")
+    assert resident() - before < 20 * MEBIBYTE
+
+
+def test_sixteen_bit_colour_is_decoded_without_the_chunks_around_it() -> None:
+    whole = saved_deep(deep(), ".png")
+    assert bare_png(whole[:33] + chunk(b"tEXt", b"a\0b") + whole[33:]) == bare_png(whole)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
