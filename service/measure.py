@@ -154,5 +154,4 @@ def _values(one: Component, z: int, patches: Sequence[Patch]) -> NDArray[np.floa
             here = common.shifted(-one.region.left, -one.region.top, -common.z0).slices[1:]
             there = common.shifted(-patch.region.left, -patch.region.top, -common.z0).slices
             best[here] = np.maximum(best[here], patch.probability[there][0])
-    inside = best[pixels > 0]
-    return inside[inside >= 0]
+    return np.asarray(best[(pixels > 0) & (best >= 0)], np.float32)

@@ -115,7 +115,7 @@ def prepare(plane: NDArray[Any], spec: InputSpec) -> tuple[Float, Placement]:
     rows = slice(placement.top, placement.top + placement.height)
     columns = slice(placement.left, placement.left + placement.width)
     canvas[rows, columns] = content
-    standard = (canvas - np.float32(spec.mean)) / np.float32(spec.std)
+    standard = (canvas - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
     return np.ascontiguousarray(standard.transpose(2, 0, 1), np.float32), placement
 
 

@@ -114,7 +114,7 @@ class Map:
         view = next(planes(Region(0, 0, frame.image.width, frame.image.height, z, z + 1)))
         (seen,) = frame.look([view], self.spec, self.network)
         value = np.atleast_3d(next(iter(seen.outputs.values())))
-        return restore(value, seen.placement)[0][..., np.newaxis]
+        return np.asarray(restore(value, seen.placement)[0][..., np.newaxis], np.float32)
 
 
 class MapReader:
@@ -228,6 +228,13 @@ def build_stage(spec: StageSpec, networks: Mapping[str, Network]) -> Stage:
     """The stage a block of the manifest describes, with its networks by role."""
     if spec.kind == "prompt":
         return Prompt(spec, networks["encoder"], networks["decoder"])
-    kinds = {"detect": Detect, "segment": Segment, "classify": Classify, "map": Map}
-    stage: Stage = kinds[spec.kind](spec, networks["network"])
-    return stage
+    network = networks["network"]
+    match spec.kind:
+        case "detect":
+            return Detect(spec, network)
+        case "segment":
+            return Segment(spec, network)
+        case "classify":
+            return Classify(spec, network)
+        case "map":
+            return Map(spec, network)
