@@ -70,9 +70,13 @@ def _notice(picture: Picture) -> None:
     height, width = picture.shape[:2]
     (length, tall), _ = cv2.getTextSize(NOTICE, FONT, 1, 1)
     scale = min(width / 3 / length, height / 10 / tall)
-    thin, at = max(1, round(scale)), (max(2, width // 100), height - max(2, height // 100))
-    for colour, thickness in (((0, 0, 0), thin + 2), ((255, 255, 255), thin)):
-        cv2.putText(picture, NOTICE, at, FONT, scale, colour, thickness, cv2.LINE_AA)
+    strip = picture[-max(1, height // 7) :]
+    glyphs = np.zeros(strip.shape[:2], np.uint8)
+    at = max(2, width // 100), strip.shape[0] - max(2, height // 100)
+    cv2.putText(glyphs, NOTICE, at, FONT, scale, 255, max(1, round(scale)), cv2.LINE_AA)
+    # The rim grows from the glyphs themselves: OpenCV 5 sets wider strokes further apart, so they would not lie behind.
+    rim = cv2.dilate(glyphs, np.ones((3, 3), np.uint8))
+    strip[:] = np.maximum(strip * (1 - rim[..., None] / 255), glyphs[..., None]).astype(np.uint8)
 
 
 def _png(picture: Picture) -> bytes:

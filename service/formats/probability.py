@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.cascade import Patch
 from service.formats.plane import only_slice
 from service.image import Region
+from service.result import Patch
 
 TOP = 65535
 

@@ -177,7 +177,7 @@ def test_huge_declared_sizes_are_refused_without_allocation(name: str) -> None:
     tracemalloc.stop()
     assert peak < 2 * MEBIBYTE
     assert resident() - before < 20 * MEBIBYTE
-    assert time.perf_counter() - start < 0.5
+    assert time.perf_counter() - start < 2
 
 
 def resident() -> int:

@@ -1,21 +1,21 @@
 """The COCO document: pycocotools loads it and gives back the findings' pixels."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from service.cascade import CascadeResult, Classification
 from service.engine import Answer
 from service.errors import BadParameter, BreastCascadeError
 from service.formats.coco import coco_document, component_of
 from service.image import Image, Mask
 from service.manifest import Evidence, InputSpec, Manifest, StageSpec, Weights
-from service.measure import Finding
+from service.measure import Finding, findings
+from service.result import CascadeResult, Classification
 from tests.service.formats.pictures import LABELS, mask_of
 
 # pycocotools 2.0.11 answers numpy 2's conversion the old way; that is its matter.
@@ -56,26 +56,10 @@ def labels() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return plane
 
 
-def findings(plane: np.ndarray[Any, Any]) -> tuple[Finding, ...]:
-    found = []
-    for label in LABELS:
-        count, components, stats, centres = cv2.connectedComponentsWithStats((plane == label.id).astype(np.uint8))
-        for i in range(1, count):
-            x, y, width, height, area = (int(value) for value in stats[i])
-            outline = cv2.findContours((components == i).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][
-                0
-            ]
-            contour = tuple((int(px), int(py)) for px, py in outline[:, 0])
-            found.append((label.name, (x, y, x + width, y + height), area, centres[i], contour))
-    found.sort(key=lambda entry: -entry[2])
-    return tuple(
-        Finding(
-            id=n, label=name, score=0.5 if n != 2 else None, box=box, slices=(0, 1), area_px=area, area_mm2=None,
-            long_axis_mm=None, short_axis_mm=None, long_axis_px=1.0, short_axis_px=1.0, volume_ml=None,
-            centroid=(float(centre[0]), float(centre[1]), 0.0), contour=contour, touches_border=False,
-        )
-        for n, (name, box, area, centre, contour) in enumerate(found, start=1)
-    )  # fmt: skip
+def found_on(plane: np.ndarray[Any, Any]) -> tuple[Finding, ...]:
+    """The findings as the service measures them; all but the second with a score."""
+    found = findings(mask_of(plane), Image(plane[None, ..., None]))
+    return tuple(finding if finding.id == 2 else replace(finding, score=0.5) for finding in found)
 
 
 def answer(mask: Mask, found: tuple[Finding, ...]) -> Answer:
@@ -86,7 +70,7 @@ def answer(mask: Mask, found: tuple[Finding, ...]) -> Answer:
 
 @pytest.fixture
 def document() -> dict[str, Any]:
-    return coco_document(answer(mask_of(labels()), findings(labels())))
+    return coco_document(answer(mask_of(labels()), found_on(labels())))
 
 
 def test_pycocotools_loads_every_finding(document: dict[str, Any], tmp_path: Path) -> None:
@@ -103,7 +87,7 @@ def test_pycocotools_loads_every_finding(document: dict[str, Any], tmp_path: Pat
 
 
 def test_annotations_agree_with_the_findings(document: dict[str, Any]) -> None:
-    for annotation, finding in zip(document["annotations"], findings(labels()), strict=True):
+    for annotation, finding in zip(document["annotations"], found_on(labels()), strict=True):
         left, top, width, height = annotation["bbox"]
         assert (left, top, left + width, top + height) == finding.box
         assert annotation["area"] == finding.area_px
@@ -125,7 +109,7 @@ def test_nothing_found_is_a_document_without_annotations() -> None:
 
 def test_a_finding_beside_its_mask_is_an_error() -> None:
     with pytest.raises(BreastCascadeError, match="finding 1 beside its mask"):
-        component_of(findings(labels())[0], LABELS[0], np.zeros(GRID, np.uint8))
+        component_of(found_on(labels())[0], LABELS[0], np.zeros(GRID, np.uint8))
 
 
 def test_volumes_are_refused() -> None:

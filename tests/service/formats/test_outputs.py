@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cascade import Patch
 from service.errors import BadParameter
 from service.formats.mask_png import encode_mask
 from service.formats.overlay import encode_overlay, shown
 from service.formats.polygons import polygon_document
 from service.formats.probability import encode_probability
 from service.image import Image, Mask, Region
+from service.result import Patch
 from tests.service.formats.pictures import LABELS, gradient, mask_of, opened
 
 VOLUME = Mask(np.zeros((2, 9, 9), np.uint8), {1: "lesion"})
