@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.engine import BUNDLED
 from service.errors import SetupError
 from service.formats.limits import DEFAULT_LIMITS, PILLOW_GUARD, Limits
 
 PREFIX = "BREAST_CASCADE_"
 CGROUP = Path("/sys/fs/cgroup")
-BUNDLED_PIPELINES = Path(__file__).resolve().parent / "pipelines"
 
 
 def _data_home() -> Path:
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     @property
     def pipeline_roots(self) -> tuple[Path, ...]:
         """Folders of pipelines, the winning one last."""
-        return (BUNDLED_PIPELINES,) if self.pipelines_dir is None else (BUNDLED_PIPELINES, self.pipelines_dir)
+        return (BUNDLED,) if self.pipelines_dir is None else (BUNDLED, self.pipelines_dir)
 
     @property
     def limits(self) -> Limits:

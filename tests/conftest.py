@@ -1,7 +1,37 @@
-"""What every test shares: how long hypothesis may search."""
+"""What every test shares: how long hypothesis may search, and a pipeline small enough to predict."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
 from hypothesis import settings
+
+from service.engine import Engine
+from service.settings import Settings
+from tests import tiny_pipeline
+from tests.serving import serving
 
 # No deadline: two busy cores make honest code slow now and then. The number of examples keeps the suite short.
 settings.register_profile("house", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def tiny_pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipelines directory that holds `tests.tiny_pipeline` alone."""
+    return tiny_pipeline.write(tmp_path_factory.mktemp("pipelines"))
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_pipelines: Path) -> Engine:
+    """The engine over `tiny_pipelines`, on one thread."""
+    return Engine.open([tiny_pipelines], "cpu", 1)
+
+
+@pytest.fixture(scope="session")
+def tiny_client(tiny_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a real server over `tiny_engine`, for tests that leave it as it was."""
+    data = tmp_path_factory.mktemp("data")
+    with serving(Settings(data_dir=data, max_bytes=200_000, max_pixels=1_000_000), tiny_engine) as running:
+        yield running.client

@@ -9,7 +9,6 @@ import orjson
 
 from service.api import schemas
 from service.api.clock import Clock
-from service.cascade import StageResult
 from service.engine import Answer
 from service.errors import BadParameter, InputError
 from service.formats.coco import coco_document
@@ -20,6 +19,7 @@ from service.formats.probability import encode_probability
 from service.formats.rle import mask_document
 from service.image import NO_SPACING, Image
 from service.measure import Finding
+from service.result import StageResult
 
 JSON, PNG = "application/json", "image/png"
 

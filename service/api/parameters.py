@@ -82,10 +82,10 @@ class Parameters(BaseModel):
             return image
         return replace(image, spacing=(image.spacing[0], *self.spacing), spacing_source="user")
 
-    def request(self, image: Image, pipeline: str) -> engine.Request:
+    def request(self, image: Image) -> engine.Request:
         """The same for the engine. Raises BadParameter for a box that lies outside of the image."""
         boxes = tuple(box.shifted(0, 0, self.slice).clipped(image.region) for box in self.box)
-        return engine.Request(pipeline, self.version, self.threshold, boxes, self.stage)
+        return engine.Request(self.pipeline, self.version, self.threshold, boxes, self.stage)
 
 
 KNOWN = tuple(Parameters.model_fields)

@@ -48,7 +48,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
     Raises SetupError when the address must not or cannot be taken, or a pipeline cannot be loaded.
     """
     check_address(host, settings.access)
-    listener = _listen(host, port)
+    listener = listen(host, port)
     failures: list[BaseException] = []
 
     def failed(error: BaseException) -> None:
@@ -56,14 +56,15 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         server.should_exit = True
 
     app = create_app(settings, failed=failed)
-    server = Server(_config(app, settings), app.state.service)
+    server = Server(server_config(app, settings), app.state.service)
     announce(_url(host, listener.getsockname()[1]))
     server.run(sockets=[listener])
     if failures:
         raise failures[0]
 
 
-def _config(app: object, settings: Settings) -> uvicorn.Config:
+def server_config(app: object, settings: Settings) -> uvicorn.Config:
+    """How uvicorn runs the app."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         # Addresses of clients come from the socket alone; our own log lines hold no query and no file name.
@@ -77,7 +78,8 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises SetupError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -9,9 +9,7 @@ from service.api.answer import Format
 from service.api.clock import Clock
 from service.api.parameters import Parameters
 from service.engine import Answer, Engine
-from service.errors import BadParameter, UnknownPipeline
 from service.formats.raster import Limits, read_raster
-from service.image import Image
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,7 @@ def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: No
     with clock.span("decode"):
         image = order.parameters.placed(read_raster(order.content, order.limits))
     check()
-    request = order.parameters.request(image, _chosen(engine, order.parameters, image))
-    answer = engine.segment(image, request)
+    answer = engine.segment(image, order.parameters.request(image))
     clock.add("stages", answer.timings_ms["stages"])
     check()
     return Product(answer, order.format.encode(answer, clock), order.format, clock)
@@ -89,16 +86,3 @@ def _check_named(engine: Engine, parameters: Parameters) -> None:
     """Raises UnknownPipeline before the picture is decoded."""
     if parameters.pipeline is not None:
         engine.pipeline(parameters.pipeline, parameters.version)
-
-
-def _chosen(engine: Engine, parameters: Parameters, image: Image) -> str:
-    """The pipeline named, else the only one that fits the image. Raises where several fit, or none."""
-    if parameters.pipeline is not None:
-        return parameters.pipeline
-    manifests = [loaded.manifest for loaded in engine.pipelines()]
-    names = sorted({m.name for m in manifests if image.modality in (None, m.modality)})
-    if not names:
-        raise UnknownPipeline("no pipeline for this picture", "a loaded one", "See GET /pipelines for all of them.")
-    if len(names) > 1:
-        raise BadParameter("no pipeline named", f"one of {', '.join(names)}", "Add the parameter pipeline.")
-    return names[0]

@@ -1,0 +1,295 @@
+"""POST /segment over real HTTP with a real, tiny ONNX pipeline."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from service.formats.rle import decode
+from tests.tiny_pipeline import square
+
+SQUARE = square(20, 24, 16)
+EXPECTED = (SQUARE > 0).astype(np.uint8)
+SIZE = (64, 64)
+FIELDS = {
+    "pipeline",
+    "version",
+    "evidence",
+    "research_use_only",
+    "status",
+    "image",
+    "stages",
+    "findings",
+    "mask",
+    "classification",
+    "measurements",
+    "flags",
+    "provenance",
+    "timings_ms",
+}
+
+
+def png(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Pillow.open(io.BytesIO(content)))
+
+
+def post(client: httpx.Client, content: bytes = png(SQUARE), path: str = "/segment", **fields: Any) -> httpx.Response:
+    return client.post(path, files={"file": ("scan.png", content)}, data=fields)
+
+
+@pytest.mark.parametrize("path", ["/segment", "/v1/segment"])
+def test_mask_is_the_square(tiny_client: httpx.Client, path: str) -> None:
+    answer = post(tiny_client, path=path, format="mask")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/png"
+    np.testing.assert_array_equal(pixels(answer.content), EXPECTED)
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "image/jpeg", None])
+def test_raw_body_gives_the_same_whatever_its_type_says(tiny_client: httpx.Client, kind: str | None) -> None:
+    headers = {"content-type": kind} if kind else {}
+    answer = tiny_client.post("/segment", params={"format": "mask"}, content=png(SQUARE), headers=headers)
+    np.testing.assert_array_equal(pixels(answer.content), EXPECTED)
+
+
+def test_json_holds_the_fields_of_the_contract(tiny_client: httpx.Client) -> None:
+    answer = post(tiny_client).json()
+    assert set(answer) == FIELDS
+    assert (answer["pipeline"], answer["version"], answer["evidence"]) == ("tiny", "1.0.0", "demonstration")
+    assert answer["research_use_only"] is True
+    assert answer["status"] == "found"
+    assert answer["image"] == {
+        "width": 64,
+        "height": 64,
+        "depth": 1,
+        "depth_axis": "none",
+        "spacing_mm": None,
+        "spacing_source": "none",
+        "modality": None,
+        "laterality": None,
+        "view": None,
+    }
+    assert set(answer["provenance"]) == {"weights", "software", "provider", "preprocessing"}
+    assert set(answer["timings_ms"]) == {"decode", "stages", "encode", "total"}
+
+
+def test_json_mask_and_finding_are_the_square(tiny_client: httpx.Client) -> None:
+    answer = post(tiny_client).json()
+    assert (answer["mask"]["encoding"], answer["mask"]["size"]) == ("coco-rle", [64, 64])
+    np.testing.assert_array_equal(decode(answer["mask"]["labels"]["lesion"], SIZE), EXPECTED)
+    (finding,) = answer["findings"]
+    assert set(finding) == {
+        "id",
+        "label",
+        "score",
+        "box",
+        "slices",
+        "area_px",
+        "area_mm2",
+        "long_axis_mm",
+        "short_axis_mm",
+        "volume_ml",
+        "centroid",
+        "contour",
+        "touches_border",
+    }
+    assert (finding["box"], finding["area_px"], finding["area_mm2"]) == ([20, 24, 36, 40], 256, None)
+
+
+def test_json_tells_what_each_stage_did(tiny_client: httpx.Client) -> None:
+    stages = post(tiny_client).json()["stages"]
+    assert [(one["name"], one["kind"], one["localisation"]) for one in stages] == [
+        ("localise", "detect", "found"),
+        ("lesion", "segment", "found"),
+        ("classify", "classify", "found"),
+    ]
+    (region,) = stages[0]["regions"]
+    assert set(region) == {"box", "slice", "label", "score", "widened", "touches_border"}
+    assert (region["box"], region["slice"], region["label"]) == ([20, 24, 36, 40], 0, "lesion")
+
+
+def test_classification_has_scores_that_sum_to_one(tiny_client: httpx.Client) -> None:
+    classification = post(tiny_client).json()["classification"]
+    assert set(classification["scores"]) == {"benign", "malignant", "normal"}
+    assert sum(classification["scores"].values()) == pytest.approx(1)
+    assert classification["reason"] is None
+
+
+def test_dark_picture_is_none_found_with_a_reason(tiny_client: httpx.Client) -> None:
+    response = post(tiny_client, png(square(0, 0, 32) // 4))
+    answer = response.json()
+    assert (response.status_code, answer["status"], answer["findings"]) == (200, "none_found", [])
+    assert response.headers["breast-cascade-status"] == "none_found"
+    assert answer["classification"]["scores"] is None
+    assert answer["classification"]["reason"]
+    assert not decode(answer["mask"]["labels"]["lesion"], SIZE).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("json", "application/json"),
+        ("coco", "application/json"),
+        ("polygons", "application/json"),
+        ("mask", "image/png"),
+        ("overlay", "image/png"),
+        ("probability", "image/png"),
+    ],
+)
+def test_every_format_has_its_type_and_headers(tiny_client: httpx.Client, name: str, kind: str) -> None:
+    answer = post(tiny_client, format=name)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    assert answer.headers["breast-cascade-status"] == "found"
+    assert answer.headers["breast-cascade-pipeline"] == "tiny/1.0.0"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert ("content-disposition" in answer.headers) == (name != "json")
+    assert "scan" not in answer.headers.get("content-disposition", "")
+
+
+def test_server_timing_counts_network_runs(tiny_client: httpx.Client) -> None:
+    header = post(tiny_client, format="mask").headers["server-timing"]
+    parts = {entry.split(";")[0].strip(): entry for entry in header.split(",")}
+    assert {"queue", "decode", "stages", "networks", "encode", "total"} <= set(parts)
+    assert parts["networks"].endswith('desc="3"')
+    assert parts["network-lesion"].endswith('desc="1"')
+
+
+def test_probability_is_sixteen_bit_and_high_inside(tiny_client: httpx.Client) -> None:
+    plane = pixels(post(tiny_client, format="probability").content)
+    assert plane.shape == SIZE
+    assert plane[EXPECTED == 1].min() > 60_000
+    assert plane[0, 0] == 0
+
+
+def test_coco_document_names_the_lesion(tiny_client: httpx.Client) -> None:
+    document = post(tiny_client, format="coco").json()
+    assert document["annotations"][0]["bbox"] == [20, 24, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("image/png", "image/png"),
+        ("application/json", "application/json"),
+        ("*/*", "application/json"),
+        ("image/*", "image/png"),
+        ("text/html, image/png;q=0.5, application/json;q=0.9", "application/json"),
+        ("application/json;q=0, image/png;q=0.1", "image/png"),
+        ("application/json;q=x, image/png;q=0.1", "image/png"),
+    ],
+)
+def test_accept_decides_where_no_format_is_given(tiny_client: httpx.Client, accept: str, kind: str) -> None:
+    files = {"file": ("scan.png", png(SQUARE))}
+    assert tiny_client.post("/segment", files=files, headers={"accept": accept}).headers["content-type"] == kind
+
+
+def test_format_goes_before_accept(tiny_client: httpx.Client) -> None:
+    files = {"file": ("scan.png", png(SQUARE))}
+    answer = tiny_client.post("/segment?format=coco", files=files, headers={"accept": "image/png"})
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_accept_of_nothing_offered_is_406(tiny_client: httpx.Client) -> None:
+    files = {"file": ("scan.png", png(SQUARE))}
+    answer = tiny_client.post("/segment", files=files, headers={"accept": "text/html"})
+    assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
+
+
+def test_box_takes_the_place_of_the_localiser(tiny_client: httpx.Client) -> None:
+    two = np.maximum(square(8, 8, 16), square(40, 40, 16))
+    answer = post(tiny_client, png(two), box="8,8,24,24", format="json").json()
+    assert answer["stages"][0]["localisation"] == "given"
+    assert [finding["box"] for finding in answer["findings"]] == [[8, 8, 24, 24]]
+
+
+def test_several_boxes_find_several_lesions(tiny_client: httpx.Client) -> None:
+    two = np.maximum(square(8, 8, 16), square(40, 40, 16))
+    answer = post(tiny_client, png(two), box=["8,8,24,24", "40,40,56,56"]).json()
+    assert sorted(finding["box"] for finding in answer["findings"]) == [[8, 8, 24, 24], [40, 40, 56, 56]]
+
+
+def test_threshold_moves_the_mask(tiny_client: httpx.Client) -> None:
+    grey = np.where(EXPECTED, 140, 0).astype(np.uint8)  # probability 0.72
+    low = post(tiny_client, png(grey), box="20,24,36,40", threshold="0.5", format="mask")
+    high = post(tiny_client, png(grey), box="20,24,36,40", threshold="0.9", format="mask")
+    assert pixels(low.content).sum() == 256
+    assert pixels(high.content).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "spacing", "area"), [("0.5", [None, 0.5, 0.5], 64.0), ("0.5,0.25", [None, 0.5, 0.25], 32.0)]
+)
+def test_spacing_of_the_caller_gives_millimetres(
+    tiny_client: httpx.Client, text: str, spacing: list[float | None], area: float
+) -> None:
+    answer = post(tiny_client, spacing=text).json()
+    assert (answer["image"]["spacing_mm"], answer["image"]["spacing_source"]) == (spacing, "user")
+    assert answer["findings"][0]["area_mm2"] == pytest.approx(area)
+
+
+def test_everything_may_be_named(tiny_client: httpx.Client) -> None:
+    named = {"pipeline": "tiny", "version": "1.0.0", "stage": "lesion", "slice": "0", "format": "mask"}
+    np.testing.assert_array_equal(pixels(post(tiny_client, **named).content), EXPECTED)
+
+
+def test_query_and_form_may_be_mixed_and_empty_means_left_out(tiny_client: httpx.Client) -> None:
+    answer = post(tiny_client, path="/segment?format=mask", pipeline="tiny", threshold="", box="")
+    np.testing.assert_array_equal(pixels(answer.content), EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code", "said"),
+    [
+        ({"threshold": "2"}, 422, "bad_parameter", "threshold=2"),
+        ({"threshold": "nan"}, 422, "bad_parameter", "threshold=nan"),
+        ({"threshold": "high"}, 422, "bad_parameter", "threshold=high"),
+        ({"box": "100,100,120,120"}, 422, "bad_parameter", "100, 100, 120, 120"),
+        ({"box": "30,30,10,10"}, 422, "bad_parameter", "left < right"),
+        ({"box": "1,2,3"}, 422, "bad_parameter", "box=1,2,3"),
+        ({"box": "a,b,c,d"}, 422, "bad_parameter", "left,top,right,bottom"),
+        ({"slice": "1"}, 422, "bad_parameter", "slice=1"),
+        ({"slice": "-1"}, 422, "bad_parameter", "slice=-1"),
+        ({"spacing": "0"}, 422, "bad_parameter", "spacing=0"),
+        ({"spacing": "1,1,1"}, 422, "bad_parameter", "spacing=1,1,1"),
+        ({"spacing": "one"}, 422, "bad_parameter", "spacing=one"),
+        ({"spacing": "nan"}, 422, "bad_parameter", "spacing=nan"),
+        ({"treshold": "0.5"}, 422, "bad_parameter", "Did you mean threshold"),
+        ({"zzz": "0.5"}, 422, "bad_parameter", "pipeline, version, threshold"),
+        ({"pipeline": ["tiny", "tiny"]}, 422, "bad_parameter", "pipeline given 2 times"),
+        ({"points": "1,2,1"}, 422, "bad_parameter", "parameter points"),
+        ({"phase": "1"}, 422, "bad_parameter", "parameter phase"),
+        ({"roi": "full"}, 422, "bad_parameter", "parameter roi"),
+        ({"enhance": "clahe"}, 422, "bad_parameter", "parameter enhance"),
+        ({"seg_type": "binary"}, 422, "bad_parameter", "parameter seg_type"),
+        ({"format": "panel"}, 422, "unsupported_format", "json, mask, overlay"),
+        ({"format": "gif"}, 422, "unsupported_format", "format=gif"),
+        ({"format": "dicom-seg"}, 422, "needs_dicom", "DICOM"),
+        ({"format": "dicom-sr"}, 422, "needs_dicom", "DICOM"),
+        ({"pipeline": "mri"}, 404, "unknown_pipeline", "tiny 1.0.0"),
+        ({"pipeline": "tiny", "version": "9.9.9"}, 404, "unknown_pipeline", "9.9.9"),
+        ({"stage": "nose"}, 422, "bad_parameter", "nose"),
+    ],
+)
+def test_parameter_that_cannot_be_served(
+    tiny_client: httpx.Client, fields: dict[str, Any], status: int, code: str, said: str
+) -> None:
+    answer = post(tiny_client, **fields)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert said in answer.json()["detail"]
+    assert answer.json()["remedy"]
+
+
+def test_bad_query_is_told_before_the_upload_is_read(tiny_client: httpx.Client) -> None:
+    answer = tiny_client.post("/segment?nonsense=1", content=b"")
+    assert answer.json()["code"] == "bad_parameter"

@@ -1,0 +1,85 @@
+"""A real server in a thread, and an engine that can be held up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from service.api.app import create_app
+from service.api.server import Server, listen, server_config
+from service.api.state import Service
+from service.engine import Answer, Engine, Request
+from service.image import Image
+from service.settings import Settings
+
+PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """One server, its state and a client of it."""
+
+    client: httpx.Client
+    service: Service
+    server: Server
+
+
+@contextmanager
+def serving(settings: Settings, engine: Any, *, ready: bool = True) -> Iterator[Running]:
+    """A server on a free port of the loopback, stopped afterwards. ``engine`` may be a callable that opens one."""
+    opener = engine if callable(engine) else lambda _: engine
+    app = create_app(settings, opener)
+    listener = listen("127.0.0.1", 0)
+    server = Server(server_config(app, settings), app.state.service)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    thread.start()
+    try:
+        with httpx.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as client:
+            if ready:
+                until(lambda: client.get("/health/ready").status_code == 200)
+            yield Running(client, app.state.service, server)
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+
+
+def until(condition: Any) -> None:
+    """Wait for ``condition()``; AssertionError when it does not come."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+class HeldEngine:
+    """An engine whose answers wait until they are released."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.provider = engine.provider
+        self.started = threading.Semaphore(0)
+        self.release = threading.Event()
+        self.calls = 0
+
+    def pipelines(self) -> Any:
+        return self._engine.pipelines()
+
+    def pipeline(self, name: str, version: str | None = None) -> Any:
+        return self._engine.pipeline(name, version)
+
+    def segment(self, image: Image, request: Request) -> Answer:
+        self.calls += 1
+        self.started.release()
+        assert self.release.wait(PATIENCE_S)
+        return self._engine.segment(image, request)
+
+    def wait_started(self) -> None:
+        """Return once one more call has begun."""
+        assert self.started.acquire(timeout=PATIENCE_S)
