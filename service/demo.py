@@ -35,6 +35,7 @@ ANSWER_WITHIN = 60.0  # seconds
 STOP_WITHIN = 10.0  # seconds
 LOG_TAIL = 40  # lines of the service's log shown when it fails
 PROBLEM_SHOWN = 600  # characters of a problem document shown
+TABLE_WIDTH = 100  # characters
 READY = "one that answers /health/ready with 200"
 OUTPUTS = {"mask": "_mask.png", "overlay": "_overlay.png", "json": ".json"}
 
@@ -198,6 +199,11 @@ def _how_to_go_on(output: Path) -> str:
     )
 
 
+def _console() -> Console:
+    """At least as wide as the table: where there is no terminal, rich would cut names at 80 columns."""
+    return Console(highlight=False, soft_wrap=True, width=max(Console().width, TABLE_WIDTH))
+
+
 def run(output: Path, console: Console) -> None:
     """Start, send, write, report. Raises DemoError when anything of it fails."""
     output.mkdir(parents=True, exist_ok=True)
@@ -213,7 +219,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Segment the bundled phantoms over HTTP.")
     parser.add_argument("-o", "--output", type=Path, default=Path("demo-out"), metavar="DIR")
     try:
-        run(parser.parse_args().output, Console(highlight=False, soft_wrap=True))
+        run(parser.parse_args().output, _console())
     except BreastCascadeError as error:
         Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"The demo failed. {error}")
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -88,6 +89,16 @@ def test_importing_all_of_the_service_brings_no_torch() -> None:
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split() == []
+
+
+@pytest.mark.parametrize("module", ["service.network", "training.export"])
+def test_importing_the_runtime_reports_to_nobody(module: str, tmp_path: Path) -> None:
+    """From 1.29 on onnxruntime keeps a device id and a queue of events to send, unless told before it is imported."""
+    pytest.importorskip("torch" if module.startswith("training") else "onnxruntime")
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(tmp_path))
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"} | places
+    subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, env=environment, check=True, timeout=120)
+    assert [path.name for path in tmp_path.rglob("*")] == []
 
 
 @pytest.mark.parametrize("script", ["breast-cascade", "breast-cascade-train"])
