@@ -43,10 +43,11 @@ async def openapi(request: Request) -> JSONResponse:
 
 @cache
 def _files() -> dict[str, Path]:
-    return {name: PAGE / name for name in OWN} | {name: _carried() / name for name in CARRIED}
+    return {name: PAGE / name for name in OWN} | {name: carried() / name for name in CARRIED}
 
 
-def _carried() -> Path:
+def carried() -> Path:
+    """Where fastapi-offline keeps Swagger UI. Raises SetupError when it is not installed."""
     spec = find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
         raise SetupError("no package fastapi-offline", "it, for /docs", "Install breast-cascade with its dependencies.")
