@@ -64,7 +64,7 @@ export class FindingsTable {
       onfocus: () => this.on.hover(finding.id),
       onblur: () => this.on.hover(null),
     }, swatch, `${finding.id} ${words(finding.label)}`);
-    const edge = finding.touches_border ? el("span", { class: "row-note" }, "reaches the picture’s edge") : null;
+    const edge = finding.touches_border ? el("span", { class: "row-note" }, "at the picture’s edge") : null;
     const row = el("tr", {
       "data-finding": finding.id,
       onclick: () => this.choose(this.chosen === finding.id ? null : finding.id),

@@ -139,8 +139,8 @@ function showAnswer(answer, text, ask, drawn, reason) {
     : null;
   byId("report").replaceChildren(...[
     report.statusBlock(answer),
-    state.table ? el("section", { class: "block" }, el("h2", {}, "Findings"), state.table.node) : null,
     report.flagsBlock(answer.flags),
+    state.table ? el("section", { class: "block" }, el("h2", {}, "Findings"), state.table.node) : null,
     report.scoresBlock(answer.classification),
     report.measurementsBlock(answer.measurements),
     report.stagesBlock(answer.stages, answer.timings_ms, showLooks),

@@ -1,6 +1,6 @@
 // From labels on a grid to shapes: which pixels belong to a finding, and the line along their edges.
 
-/** A cut-out of the grid: `pixels` is 1 inside, row-major over `width` x `height`, placed at (left, top). */
+/** A cut-out of the grid: `pixels` is 1 inside, `count` times, row-major over `width` x `height`, placed at (left, top). */
 export function shapeOf(labels, width, height, id) {
   let left = width, top = height, right = -1, bottom = -1;
   for (let y = 0, at = 0; y < height; y++) {
@@ -16,13 +16,17 @@ export function shapeOf(labels, width, height, id) {
   const shape = blank(left, top, right + 1, bottom + 1);
   for (let y = 0; y < shape.height; y++) {
     const row = (top + y) * width + left;
-    for (let x = 0; x < shape.width; x++) shape.pixels[y * shape.width + x] = labels[row + x] === id ? 1 : 0;
+    for (let x = 0; x < shape.width; x++) {
+      if (labels[row + x] !== id) continue;
+      shape.pixels[y * shape.width + x] = 1;
+      shape.count++;
+    }
   }
   return shape;
 }
 
 function blank(left, top, right, bottom) {
-  return { left, top, width: right - left, height: bottom - top, pixels: new Uint8Array((right - left) * (bottom - top)) };
+  return { left, top, width: right - left, height: bottom - top, count: 0, pixels: new Uint8Array((right - left) * (bottom - top)) };
 }
 
 /** Whether the shape covers the pixel (x, y) of the grid. */
@@ -39,10 +43,11 @@ export function covers(shape, x, y) {
  * Diagonal neighbours count first; where that gives more pixels than the finding has, they do not.
  */
 export function pieceOf(whole, finding) {
+  if (whole.count === finding.area_px) return whole;
   const seed = seedOf(whole, finding);
   if (!seed) return null;
   const wide = flood(whole, finding.box, seed, true);
-  return wide.count === finding.area_px ? wide.shape : flood(whole, finding.box, seed, false).shape;
+  return wide.count === finding.area_px ? wide : flood(whole, finding.box, seed, false);
 }
 
 function seedOf(whole, { contour, box: [left, top, right, bottom] }) {
@@ -55,13 +60,12 @@ function seedOf(whole, { contour, box: [left, top, right, bottom] }) {
 function flood(whole, [left, top, right, bottom], [seedX, seedY], diagonal) {
   const shape = blank(left, top, right, bottom);
   const waiting = [];
-  let count = 0;
   const visit = (x, y) => {
     if (x < left || y < top || x >= right || y >= bottom || !covers(whole, x, y)) return;
     const at = (y - top) * shape.width + (x - left);
     if (shape.pixels[at]) return;
     shape.pixels[at] = 1;
-    count++;
+    shape.count++;
     waiting.push(x, y);
   };
   visit(seedX, seedY);
@@ -78,7 +82,7 @@ function flood(whole, [left, top, right, bottom], [seedX, seedY], diagonal) {
     visit(x - 1, y + 1);
     visit(x + 1, y + 1);
   }
-  return { shape, count };
+  return shape;
 }
 
 /** The exact edge of a shape along pixel borders, as a Path2D in picture coordinates; straight runs are one line. */

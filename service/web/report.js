@@ -97,9 +97,15 @@ function stageItem(stage, onLooks) {
   },
   el("p", { class: "stage-head" },
     el("strong", {}, words(stage.name)),
-    el("span", { class: "stage-time" }, `${number(stage.milliseconds, stage.milliseconds < 10 ? 1 : 0)} ms`)),
+    el("span", { class: "stage-time" }, stageTime(stage))),
   el("p", { class: "stage-what" }, `${KIND[stage.kind] ?? words(stage.kind)} · ${LOCALISATION[stage.localisation] ?? words(stage.localisation)}`),
   regions.length ? el("ul", { class: "looks" }, ...regions.map(lookItem)) : null);
+}
+
+/** A box that was given takes the place of the stage that would have looked for one. */
+function stageTime({ kind, localisation, milliseconds }) {
+  if (kind === "detect" && localisation === "given") return "skipped";
+  return `${number(milliseconds, milliseconds < 10 ? 1 : 0)} ms`;
 }
 
 function lookItem({ box, score, label, widened, touches_border: touches }) {
