@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 
 import orjson
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 
 # 2 is the shell's own for a command that was written wrongly.
 FAILED_INPUT, FAILED_SETUP = 1, 3
+PIPE_WIDTH = 1000
 HELP = """Outline lesions and tissue in breast images in two stages: localise, then segment.
 
 Research use only: not a medical device. Nothing here needs a network.
@@ -41,8 +43,8 @@ Settings come from the environment: BREAST_CASCADE_DATA_DIR, _PIPELINES_DIR, _DE
 """
 SEGMENT_HELP = f"""Segment pictures, or every picture of a folder, without a server.
 
-Example: **breast-cascade segment scans/ -o out --format overlay** writes out/<name>.overlay.png for each picture in
-scans/. Formats: {", ".join(OFFERED)}. A mask's pixel values are label ids.
+Example: **breast-cascade segment scans/ -o out --format overlay** writes out/NAME.overlay.png for each picture
+NAME.png in scans/. Formats: {", ".join(OFFERED)}. A mask's pixel values are label ids.
 
 With --json each picture gives one line on stdout: {{"file", "output", "answer"}}, or {{"file", "problem"}} where it
 failed. Without it stdout gets a table.
@@ -93,7 +95,7 @@ def serve(
 
 @app.command(help=SEGMENT_HELP)
 def segment(
-    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="PATH...", help="Pictures and folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="PATH", help="Pictures and folders of them.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", file_okay=False, help="Folder for the answers.")
     ] = None,
@@ -131,7 +133,7 @@ def pipelines(
     if as_json:
         typer.echo(json.dumps({"pipelines": [body.model_dump(mode="json") for body in bodies]}))
         return
-    table = Table("pipeline", "version", "default", "modality", "evidence", "labels", "stages")
+    table = _table("pipeline", "version", "default", "modality", "evidence", "labels", "stages")
     for body in bodies:
         labels, stages = (", ".join(one.name for one in part) for part in (body.labels, body.stages))
         default = "yes" if body.default else ""
@@ -175,7 +177,7 @@ def _usage(look: Callable[[], Result]) -> Result:
 
 def _report(outcomes: Iterable[batch.Outcome], count: int, *, as_json: bool) -> int:
     """Print each outcome as it comes, or a table at the end; the number of failures."""
-    failures, table = 0, Table("file", "status", "findings", "ms", "written")
+    failures, table = 0, _table("file", "status", "findings", "ms", "written")
     for outcome in _with_progress(outcomes, count):
         failures += outcome.error is not None
         if as_json:
@@ -209,7 +211,7 @@ def _problem(error: InputError | None) -> dict[str, str]:
 
 def _row(outcome: batch.Outcome) -> tuple[str, ...]:
     if outcome.product is None:
-        return str(outcome.task.source), "failed", "", "", ""
+        return escape(str(outcome.task.source)), "failed", "", "", ""
     answer = outcome.product.answer
     return (
         escape(str(outcome.task.source)),
@@ -221,7 +223,15 @@ def _row(outcome: batch.Outcome) -> tuple[str, ...]:
 
 
 def _stdout() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    # In a pipe nothing is folded to the width of a terminal that is not there.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ def _python() -> Check:
 
 
 def _runtimes() -> Check:
-    installed = [name for name in RUNTIMES if _version(name)]
+    installed = [name for name in RUNTIMES if installed_version(name)]
     if len(installed) == 1:
-        return Check("onnx runtime", "ok", f"{installed[0]} {_version(installed[0])}")
+        return Check("onnx runtime", "ok", f"{installed[0]} {installed_version(installed[0])}")
     return Check(
         "onnx runtime",
         "failed",
@@ -68,7 +68,8 @@ def _runtimes() -> Check:
     )
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Version of a distribution, None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

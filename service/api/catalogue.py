@@ -29,14 +29,17 @@ router = APIRouter(tags=["catalogue"])
 page = APIRouter(include_in_schema=False)
 
 
-@router.get("/pipelines", response_model=schemas.PipelinesBody, responses=LATER_PROBLEM)
+@router.get("/pipelines", summary="All pipelines", response_model=schemas.PipelinesBody, responses=LATER_PROBLEM)
 async def pipelines(request: Request) -> schemas.PipelinesBody:
     """All pipelines with all their versions."""
     return schemas.PipelinesBody(pipelines=[pipeline_body(loaded) for loaded in service_of(request).engine.pipelines()])
 
 
 @router.get(
-    "/pipelines/{name}", response_model=schemas.PipelineCardBody, responses={**LATER_PROBLEM, **NOT_FOUND_PROBLEM}
+    "/pipelines/{name}",
+    summary="One pipeline's manifest and card",
+    response_model=schemas.PipelineCardBody,
+    responses={**LATER_PROBLEM, **NOT_FOUND_PROBLEM},
 )
 async def pipeline(
     request: Request, name: str, version: Annotated[str | None, Query()] = None
@@ -46,20 +49,20 @@ async def pipeline(
     return schemas.PipelineCardBody.model_validate({**loaded.manifest.model_dump(by_alias=True), "card": loaded.card})
 
 
-@router.get("/health/live", response_model=schemas.HealthBody)
+@router.get("/health/live", summary="Is the process there?", response_model=schemas.HealthBody)
 async def live() -> schemas.HealthBody:
     """The process is there."""
     return schemas.HealthBody(status="alive")
 
 
-@router.get("/health/ready", response_model=schemas.HealthBody, responses=LATER_PROBLEM)
+@router.get("/health/ready", summary="May it be asked?", response_model=schemas.HealthBody, responses=LATER_PROBLEM)
 async def ready(request: Request) -> schemas.HealthBody:
     """Every pipeline is loaded, hash-checked and warm, and the service is not stopping."""
     _ = service_of(request).engine
     return schemas.HealthBody(status="ready")
 
 
-@router.get("/version", response_model=schemas.VersionBody)
+@router.get("/version", summary="What exactly is running", response_model=schemas.VersionBody)
 async def version(request: Request) -> schemas.VersionBody:
     """What exactly is running."""
     engine = service_of(request).loaded
@@ -72,20 +75,28 @@ async def version(request: Request) -> schemas.VersionBody:
     )
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+)
 async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     return Response(service_of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.get("/samples", response_model=schemas.SamplesBody)
+@router.get("/samples", summary="Bundled phantoms", response_model=schemas.SamplesBody)
 async def samples() -> schemas.SamplesBody:
     """The bundled phantom pictures; they show no patient."""
     return _samples()
 
 
 @router.get(
-    "/samples/{name}", response_class=FileResponse, responses={200: {"content": {"image/png": {}}}, **NOT_FOUND_PROBLEM}
+    "/samples/{name}",
+    summary="One phantom picture",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}}, **NOT_FOUND_PROBLEM},
 )
 async def sample(name: str) -> FileResponse:
     """One bundled phantom picture."""

@@ -132,4 +132,5 @@ def _value(name: str, texts: list[str]) -> Any:
 def _readable(error: ValidationError) -> BadParameter:
     first = error.errors()[0]
     name = first["loc"][0]
-    return BadParameter(f"{name}={first['input']!s:.60}", f"{first['msg']}", f"Correct {name} or leave it out.")
+    wanted = first["msg"].removeprefix("Input should be ")
+    return BadParameter(f"{name}={first['input']!s:.60}", wanted, f"Correct {name} or leave it out.")

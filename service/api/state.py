@@ -53,8 +53,9 @@ class Service:
 
     def drain(self) -> None:
         """Refuse new work from now on."""
-        self.draining = True
-        event("info", "draining", admitted=self.runner.admitted)
+        if not self.draining:
+            self.draining = True
+            event("info", "draining", admitted=self.runner.admitted)
 
 
 def open_engine(settings: Settings) -> Engine:

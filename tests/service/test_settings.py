@@ -1,0 +1,95 @@
+"""Settings from the environment, and cores from the quota."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.engine import BUNDLED
+from service.errors import SetupError
+from service.settings import PREFIX, Settings, available_threads, read_settings
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/srv/share")
+    settings = read_settings()
+    assert settings.data_dir == Path("/srv/share/breast-cascade")
+    assert (settings.device, settings.access, settings.broker_url, settings.database_url) == ("auto", "on", None, None)
+    assert settings.pipeline_roots == (BUNDLED,)
+    assert settings.limits.max_bytes == settings.max_bytes
+
+
+def test_data_lies_in_the_home_without_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert read_settings().data_dir == Path.home() / ".local" / "share" / "breast-cascade"
+
+
+def test_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    texts = {"DATA_DIR": str(tmp_path), "PIPELINES_DIR": "/srv/pipelines", "DEVICE": "cuda:1", "ACCESS": "off"}
+    texts |= {"BROKER_URL": "redis://q", "DATABASE_URL": "postgresql://d", "THREADS": "3", "SLOTS": "4"}
+    for name, text in texts.items():
+        monkeypatch.setenv(PREFIX + name, text)
+    settings = read_settings()
+    assert (settings.data_dir, settings.device, settings.access) == (tmp_path, "cuda:1", "off")
+    # The later one wins.
+    assert settings.pipeline_roots == (BUNDLED, Path("/srv/pipelines"))
+    assert (settings.network_threads, settings.slots) == (3, 4)
+
+
+def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "PIPELINES_DIR", "")
+    assert read_settings().pipelines_dir is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DEVICE", "tpu"),
+        ("ACCESS", "maybe"),
+        ("MAX_BYTES", "0"),
+        ("MAX_PIXELS", "90000000"),
+        ("SLOTS", "0"),
+        ("THREADS", "many"),
+        ("QUEUE_LENGTH", "-1"),
+    ],
+)
+def test_wrong_value_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(PREFIX + name, text)
+    with pytest.raises(SetupError, match=rf"BREAST_CASCADE_{name}='{text}'.*Set BREAST_CASCADE_{name}"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 4),
+        ({"cpu.max": "max 100000"}, 4),
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "250000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "900000 100000"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "300000"}, 4),
+    ],
+)
+def test_threads_follow_the_quota(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert available_threads(tmp_path) == expected
+
+
+def test_threads_of_this_machine() -> None:
+    assert 1 <= Settings().network_threads <= len(os.sched_getaffinity(0))
