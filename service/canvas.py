@@ -1,7 +1,7 @@
 """From probabilities in a crop to labels on the image's grid.
 
-Every decision is taken inside the crop, at source resolution; only labels are pasted. Where crops overlap, the label with
-the higher probability wins; background is no label, so one crop never erases what another found.
+Every decision is taken inside the crop, at source resolution; only labels are pasted. Where crops overlap, the label
+with the higher probability wins; background is no label, so one crop never erases what another found.
 """
 
 from __future__ import annotations
@@ -54,11 +54,23 @@ def decide(seen: Probability, spec: StageSpec, threshold: float) -> Decided:
 
 def _drop_components(labels: Labels, probability: Float, spec: StageSpec) -> None:
     count, ids, stats, _ = cv2.connectedComponentsWithStats((labels > 0).astype(np.uint8), connectivity=8)
-    for one in range(1, count):
-        inside = ids == one
-        small = stats[one, cv2.CC_STAT_AREA] < spec.min_component * labels.size
-        if small or float(probability[inside].max()) < spec.keep:
-            labels[inside] = 0
+    for one, (x, y, w, h, area) in enumerate(stats[1:count], start=1):
+        # Only the component's own box: a noisy map has thousands of them.
+        box = slice(y, y + h), slice(x, x + w)
+        inside = ids[box] == one
+        if area < spec.min_component * labels.size or probability[box][inside].max() < spec.keep:
+            labels[box][inside] = 0
+
+
+def _labelled(decided: Decided) -> Patch | None:
+    """The probabilities of the labelled pixels, 0 elsewhere, over the tight region around them."""
+    tight = Region.around(decided.labels[np.newaxis])
+    if tight is None:
+        return None
+    _, rows, columns = tight.slices
+    probability = np.where(decided.labels[rows, columns] > 0, decided.probability[rows, columns], np.float32(0))
+    view = decided.view
+    return Patch(tight.shifted(view.left, view.top, view.z0), probability[np.newaxis])
 
 
 @dataclass(eq=False)
@@ -75,7 +87,8 @@ class Canvas:
     names: Mapping[int, str]
     ids: Sequence[int]
     labels: Labels = field(init=False)
-    _patches: dict[int, list[Patch]] = field(default_factory=dict)
+    _seen: list[Patch] = field(default_factory=list)
+    _held: dict[int, list[Patch]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.labels = np.zeros(self.grid.shape, np.uint8)
@@ -85,14 +98,14 @@ class Canvas:
         view = decided.view
         new = np.array([0, *self.ids], np.uint8)[decided.labels][np.newaxis]
         here = self.labels[view.slices]
-        keep_old = (here > 0) & ((new == 0) | (self._earlier(view) >= decided.probability))
+        keep_old = (here > 0) & ((new == 0) | (self._held_over(view) >= decided.probability))
         paste(np.where(keep_old, here, new), view, self.labels)
         self._remember(decided)
 
-    def _earlier(self, view: Region) -> Float:
-        """Highest probability that earlier views gave, (1, height, width) over ``view``."""
+    def _held_over(self, view: Region) -> Float:
+        """Highest probability that earlier views gave to a label, 0 where they gave none; (1, h, w) over ``view``."""
         known = np.zeros(view.shape, np.float32)
-        for patch in self._patches.get(view.z0, ()):
+        for patch in self._held.get(view.z0, ()):
             common = patch.region.overlap(view)
             if common is not None:
                 here = common.shifted(-view.left, -view.top, -view.z0).slices
@@ -101,20 +114,18 @@ class Canvas:
         return known
 
     def _remember(self, decided: Decided) -> None:
-        patch = Patch(decided.view, decided.probability[np.newaxis])
-        if self.grid.depth > 1:
-            # A volume keeps probabilities only where something was found, or they would fill a float volume.
-            tight = Region.around(decided.labels[np.newaxis])
-            if tight is None:
-                return
-            moved = tight.shifted(decided.view.left, decided.view.top, decided.view.z0)
-            patch = Patch(moved, patch.probability[tight.slices].copy())
-        self._patches.setdefault(decided.view.z0, []).append(patch)
+        if self.grid.depth == 1:
+            self._seen.append(Patch(decided.view, decided.probability[np.newaxis]))
+        labelled = _labelled(decided)
+        if labelled is not None:
+            self._held.setdefault(decided.view.z0, []).append(labelled)
 
     @property
     def patches(self) -> tuple[Patch, ...]:
-        """Every remembered probability, by slice."""
-        return tuple(patch for z in sorted(self._patches) for patch in self._patches[z])
+        """What is known of the probability: of a picture all that was seen, of a volume only what was labelled."""
+        # A volume's background would fill a float volume.
+        held = (patch for z in sorted(self._held) for patch in self._held[z])
+        return tuple(self._seen if self.grid.depth == 1 else held)
 
     def mask(self) -> Mask:
         """The finished mask."""
@@ -131,8 +142,12 @@ class Canvas:
         if not plane.any():
             return []
         count, ids, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
-        known = self._earlier(Region(0, 0, self.grid.width, self.grid.height, z, z + 1))[0]
-        return [
-            Found(Region(int(x), int(y), int(x + w), int(y + h), z, z + 1), label, float(known[ids == one].mean()))
-            for one, (x, y, w, h, _) in enumerate(stats[1:count], start=1)
-        ]
+        known = self._held_over(Region(0, 0, self.grid.width, self.grid.height, z, z + 1))[0]
+        found = []
+        for one in range(1, count):
+            x, y, w, h, _ = (int(v) for v in stats[one])
+            region = Region(x, y, x + w, y + h, z, z + 1)
+            _, rows, columns = region.slices
+            score = known[rows, columns][ids[rows, columns] == one].mean()
+            found.append(Found(region, label, float(score)))
+        return found

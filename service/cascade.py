@@ -17,6 +17,7 @@ from service.stages import Classify, Detect, Found, Map, Prompt, Segment, Stage,
 __all__ = ["Ask", "Cascade", "CascadeResult", "Classification", "Flag", "Look", "Patch", "StageResult"]
 
 WIDEN = 1.5
+NOT_CLASSIFIED = Classification(None, "This pipeline has no classifying stage.")
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,11 @@ class Cascade:
     manifest: Manifest
     stages: tuple[Stage, ...]
 
-    def run(self, image: Image, ask: Ask = Ask()) -> CascadeResult:  # noqa: B008 - frozen
+    def run(self, image: Image, ask: Ask = Ask()) -> CascadeResult:
         """All stages in order. Raises BadParameter for an ask this pipeline cannot serve."""
-        work = _Work(self.manifest, Frame(image), ask, self._wanted(ask), self._replaced(ask))
+        wanted = self._wanted(ask)
+        given = tuple(box.clipped(image.region) for box in ask.boxes)
+        work = _Work(self.manifest, Frame(image), replace(ask, boxes=given), wanted, self._replaced(ask, wanted))
         if image.depth == 1 and _flat(image):
             text = "Every pixel has the same value: there is nothing to look at, so nothing was evaluated."
             return work.unevaluated(Flag("no_contrast", text))
@@ -51,35 +54,37 @@ class Cascade:
             work.do(stage)
         return work.result()
 
-    def _wanted(self, ask: Ask) -> StageSpec | None:
+    def _wanted(self, ask: Ask) -> StageSpec:
         masks = [stage.spec for stage in self.stages if stage.spec.kind in ("segment", "prompt")]
         wanted = [spec for spec in masks if ask.stage in (None, spec.name)]
-        if ask.stage is not None and not wanted:
+        if not wanted:
             raise BadParameter(
                 f"stage {ask.stage!r}", f"one of {[spec.name for spec in masks]}", "Name a stage that makes a mask."
             )
-        _check_threshold(ask.threshold, wanted[-1] if wanted else None)
-        return wanted[-1] if wanted else None
+        _check_threshold(ask.threshold, wanted[-1])
+        return wanted[-1]
 
-    def _replaced(self, ask: Ask) -> str | None:
-        """The stage whose place given boxes take: the first that looks at the image and that a later one looks at."""
+    def _replaced(self, ask: Ask, wanted: StageSpec) -> str | None:
+        """The stage whose place given boxes take: the first that a later one looks at."""
         if not ask.boxes:
             return None
         looked_at_names = {stage.spec.on for stage in self.stages}
-        for stage in self.stages:
-            if stage.spec.name in looked_at_names:
-                return stage.spec.name
-        raise BadParameter(
-            "a box", "no box: this pipeline looks at whole images only", "Leave the box out or choose another pipeline."
-        )
+        first = next((stage.spec.name for stage in self.stages if stage.spec.name in looked_at_names), wanted.name)
+        if first == wanted.name:
+            raise BadParameter(
+                "a box",
+                f"no box: stage {wanted.name} looks at the whole image",
+                "Leave the box out, or name another stage or pipeline.",
+            )
+        return first
 
 
-def _check_threshold(threshold: float | None, spec: StageSpec | None) -> None:
+def _check_threshold(threshold: float | None, spec: StageSpec) -> None:
     if threshold is None:
         return
     if not 0 <= threshold <= 1:
         raise BadParameter(f"threshold {threshold}", "a probability from 0 to 1", "Leave it out for the default.")
-    if spec is None or spec.exclusive:
+    if spec.exclusive:
         raise BadParameter(
             f"threshold {threshold}", "no threshold: the labels exclude each other", "Leave the threshold out."
         )
@@ -97,15 +102,15 @@ class _Work:
     manifest: Manifest
     frame: Frame
     ask: Ask
-    wanted: StageSpec | None
+    wanted: StageSpec
     replaced: str | None
     found: dict[str, list[Found]] = field(default_factory=dict)
     how: dict[str, Localisation] = field(default_factory=dict)
     canvases: dict[str, Canvas] = field(default_factory=dict)
     results: list[StageResult] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
-    classification: Classification = Classification(None, "This pipeline has no classifying stage.")
-    stopped: bool = False
+    classification: Classification = NOT_CLASSIFIED
+    stopped: set[str] = field(default_factory=set)
 
     @property
     def grid(self) -> Region:
@@ -133,10 +138,9 @@ class _Work:
 
     def _given(self, stage: Stage) -> list[Look]:
         label = stage.spec.labels[0]
-        boxes = [box.clipped(self.grid) for box in self.ask.boxes]
-        self.found[stage.spec.name] = [Found(box, label, 1.0) for box in boxes]
+        self.found[stage.spec.name] = [Found(box, label, 1.0) for box in self.ask.boxes]
         self.how[stage.spec.name] = "given"
-        return [Look(box, label) for box in boxes]
+        return [Look(box, label) for box in self.ask.boxes]
 
     def _run(self, stage: Stage) -> list[Look]:
         match stage:
@@ -148,17 +152,17 @@ class _Work:
                 return self._classify(stage)
             case Map():
                 self.how[stage.spec.name] = "whole_image"
-                self.frame = replace(
-                    self.frame, maps={**self.frame.maps, stage.spec.name: stage.over(self.frame)}
-                )
+                self.frame = replace(self.frame, maps={**self.frame.maps, stage.spec.name: stage.over(self.frame)})
                 return []
 
     def _boxes(self, spec: StageSpec) -> list[Found] | None:
         """What an earlier stage found for this one; None for the whole image. Notes how it was localised."""
         earlier = [] if spec.on == "image" else self.found[spec.on]
-        boxes = [one for one in earlier if spec.label in (None, one.label)]
+        given = spec.on == self.replaced
+        # A given box carries no label: it is whatever this stage looks for.
+        boxes = [one for one in earlier if given or spec.label in (None, one.label)]
         if boxes:
-            self.how[spec.name] = "given" if self.how[spec.on] == "given" else "found"
+            self.how[spec.name] = "given" if given else "found"
             return boxes
         if spec.on == "image" or spec.on_miss == "whole_image":
             self.how[spec.name] = "whole_image"
@@ -167,7 +171,8 @@ class _Work:
                 self.flags.append(Flag("whole_image_fallback", text))
             return None
         self.how[spec.name] = "not_found"
-        self.stopped |= spec.on_miss == "stop"
+        if spec.on_miss == "stop" or spec.on in self.stopped:
+            self.stopped.add(spec.name)
         return []
 
     def _views(self, spec: StageSpec, boxes: list[Found] | None) -> list[tuple[Region, Found | None]]:
@@ -210,7 +215,9 @@ class _Work:
             decided = decide(probability, stage.spec, self._threshold(stage.spec))
             look = replace(look, region=wider, widened=True, touches_border=decided.touches_border(slice_grid))
         if look.touches_border:
-            text = f"The mask of stage {stage.spec.name} still reaches the border of the widened region: it may be cut off."
+            text = (
+                f"The mask of stage {stage.spec.name} reaches the border of the widened region, too: it may be cut off."
+            )
             self.flags.append(Flag("mask_touches_region", text))
         return look, decided
 
@@ -221,10 +228,9 @@ class _Work:
         asked = self.ask.threshold if spec is self.wanted else None
         return spec.threshold if asked is None else asked
 
-    def _canvas(self, spec: StageSpec | None) -> Canvas:
+    def _canvas(self, spec: StageSpec) -> Canvas:
         ids = {label.name: label.id for label in self.manifest.labels}
-        names = spec.labels if spec else ()
-        return Canvas(self.grid, {ids[name]: name for name in names}, [ids[name] for name in names])
+        return Canvas(self.grid, {ids[name]: name for name in spec.labels}, [ids[name] for name in spec.labels])
 
     def _classify(self, stage: Classify) -> list[Look]:
         boxes = self._boxes(stage.spec)
@@ -240,16 +246,15 @@ class _Work:
 
     def unevaluated(self, flag: Flag) -> CascadeResult:
         """The result when no stage was worth running."""
-        self.stopped = True
+        self.stopped.add(self.wanted.name)
         self.flags.append(flag)
         self.classification = Classification(None, "Nothing was evaluated.")
         return self.result()
 
     def result(self) -> CascadeResult:
         """What all stages gave together."""
-        wanted = self.wanted.name if self.wanted else None
-        canvas = self.canvases.get(wanted or "") or self._canvas(self.wanted)
-        flags = tuple({flag.code: flag for flag in self.flags}.values())
+        canvas = self.canvases.get(self.wanted.name) or self._canvas(self.wanted)
+        flags = tuple(dict.fromkeys(self.flags))
         return CascadeResult(
             self._status(canvas), canvas.mask(), canvas.patches, tuple(self.results), self.classification, flags
         )
@@ -257,7 +262,7 @@ class _Work:
     def _status(self, canvas: Canvas) -> Status:
         if canvas.labels.any():
             return "found"
-        return "not_evaluated" if self.stopped else "none_found"
+        return "not_evaluated" if self.wanted.name in self.stopped else "none_found"
 
 
 def _mean(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:

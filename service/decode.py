@@ -76,11 +76,11 @@ def _plane_components(plane: Float, label: int, presence: float, decode: Decode)
 
 
 def _yolo(outputs: dict[str, Float], decode: Decode) -> list[Candidate]:
-    """Output (4 + labels, anchors): centre x, centre y, width, height in network pixels, then a score per label.
+    """First output (4 + labels, anchors): centre x, centre y, width, height in network pixels, then a score per label.
 
     As ultralytics exports YOLO11 with its own suppression left out.
     """
-    (raw,) = outputs.values()
+    raw = next(iter(outputs.values()))
     scores = raw[4:]
     labels, best = scores.argmax(axis=0), scores.max(axis=0)
     kept = np.flatnonzero(best > decode.threshold)

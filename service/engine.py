@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 
-import numpy as np
-
 from service import __version__
 from service.cascade import Ask, Cascade
-from service.errors import BadParameter, ManifestError, UnknownPipeline, WeightsError
-from service.frame import input_channels
+from service.errors import BadParameter, ManifestError, UnknownPipeline
 from service.image import Image, Region
-from service.manifest import Manifest, StageSpec, read_manifest, verified_weights
+from service.loading import load_networks
+from service.manifest import Manifest, read_manifest
 from service.measure import Finding, findings
-from service.network import Device, Network, OnnxNetwork
+from service.network import Device
 from service.result import CascadeResult, Flag
 from service.stages import build_stage
 
@@ -64,7 +62,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class LoadedPipeline:
-    """One pipeline version, its networks in memory. ``card`` is Markdown; ``default`` is used when no version is asked."""
+    """One pipeline version, its networks in memory. ``card`` is Markdown; ``default``: when no version is asked."""
 
     manifest: Manifest
     card: str
@@ -158,41 +156,14 @@ def _load(folder: Path, device: Device, default: bool) -> LoadedPipeline:
     manifest = read_manifest(folder)
     try:
         card = (folder / "card.md").read_text(encoding="utf-8")
-    except OSError as error:
-        raise ManifestError(f"{folder}: no card.md", "a card beside the manifest", "Write or restore it.") from error
-    networks = {stage.name: _networks(folder, stage, device) for stage in manifest.stages}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"{folder}: no readable card.md", "a card beside the manifest", "Write or restore it."
+        ) from error
+    networks = {stage.name: load_networks(folder, stage, device) for stage in manifest.stages}
     cascade = Cascade(manifest, tuple(build_stage(stage, networks[stage.name]) for stage in manifest.stages))
     providers = [network.provider for roles in networks.values() for network in roles.values()]
     return LoadedPipeline(manifest, card, default, cascade, providers[0])
-
-
-def _networks(folder: Path, stage: StageSpec, device: Device) -> dict[str, Network]:
-    networks: dict[str, Network] = {}
-    for role, weights in stage.weights.items():
-        network = OnnxNetwork(verified_weights(folder, weights), str(folder / weights.file), device)
-        if role in ("network", "encoder"):
-            _check_input(network, stage, folder / weights.file)
-        _warm(network)
-        networks[role] = network
-    return networks
-
-
-def _check_input(network: OnnxNetwork, stage: StageSpec, path: Path) -> None:
-    wanted = (None, input_channels(stage), *stage.input.size)
-    found = list(network.inputs.values())
-    if found != [wanted]:
-        raise WeightsError(
-            f"{path}: inputs {found}", f"one input {wanted}, as stage {stage.name} says", "Mend the manifest's input block."
-        )
-
-
-def _warm(network: OnnxNetwork) -> None:
-    """One pass, so that the first request does not pay for allocation and kernel choice."""
-    network.run({name: np.zeros((1, *map(_size, shape[1:])), np.float32) for name, shape in network.inputs.items()})
-
-
-def _size(axis: int | None) -> int:
-    return 1 if axis is None else axis
 
 
 def _provenance(pipeline: LoadedPipeline, image: Image) -> dict[str, object]:

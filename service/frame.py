@@ -11,15 +11,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.decode import Candidate
-from service.image import Image, Region, SlabReader, crop
+from service.errors import WeightsError
+from service.image import Image, Region, SlabReader
 from service.manifest import StageSpec
 from service.network import Network
-from service.preprocess import Placement, prepare
+from service.preprocess import Placement, prepare, prepare_map
 
 Float = NDArray[np.float32]
 BATCH = 8
@@ -27,17 +29,19 @@ BATCH = 8
 
 @dataclass
 class Meter:
-    """Counts network runs and the seconds spent inside them."""
+    """Counts network runs and the seconds spent inside them; lets no NaN pass, which would read as background."""
 
     runs: int = 0
     seconds: float = 0.0
 
     def run(self, network: Network, inputs: Mapping[str, Float]) -> dict[str, Float]:
-        """One metered pass."""
+        """One metered pass. Raises WeightsError."""
         start = time.perf_counter()
         outputs = network.run(inputs)
         self.seconds += time.perf_counter() - start
         self.runs += 1
+        if any(np.isnan(value).any() for value in outputs.values()):
+            raise WeightsError("a network output that is not a number", "finite logits", "Export it in float32.")
         return outputs
 
 
@@ -73,9 +77,8 @@ class Frame:
         around = _stack_size(spec) // 2
         slices = [min(max(view.z0 + dz, 0), self.image.depth - 1) for dz in range(-around, around + 1)]
         parts = [prepare(_plane(self.image.voxels, z, view), spec.input) for z in slices]
-        plain = spec.input.model_copy(update={"channels": 1})
-        parts += [prepare(_plane(self.maps[name], view.z0, view), plain) for name in spec.with_]
-        return np.concatenate([tensor for tensor, _ in parts]), parts[0][1]
+        maps = [prepare_map(_plane(self.maps[name], view.z0, view), spec.input) for name in spec.with_]
+        return np.concatenate([*(tensor for tensor, _ in parts), *maps]), parts[0][1]
 
 
 def planes(region: Region) -> Iterator[Region]:
@@ -93,21 +96,22 @@ def _stack_size(spec: StageSpec) -> int:
     return int(size) if kind == "stack" else 1
 
 
-def _plane(voxels: SlabReader | NDArray[np.generic], z: int, view: Region) -> NDArray[np.generic]:
-    slab = np.asarray(voxels[z : z + 1])
-    return np.asarray(crop(slab, replace(view, z0=0, z1=1))[0])
+def _plane(voxels: SlabReader | NDArray[Any], z: int, view: Region) -> NDArray[Any]:
+    # A view into the slice, not a copy: preparing it copies what the network's size needs.
+    _, rows, columns = view.slices
+    return np.asarray(voxels[z : z + 1])[0, rows, columns]
 
 
 def source_region(candidate: Candidate, seen: Seen) -> Region | None:
     """A candidate's box in source voxels, grown outwards to whole ones; None where it lies in the padding."""
     placement, (left, top, right, bottom) = seen.placement, candidate.box
-    sx, sy = placement.source[1] / placement.width, placement.source[0] / placement.height
-    view = seen.view
+    (height, width), view = placement.source, seen.view
+    # Multiplied before divided: a box edge that falls on a voxel's edge stays there.
     box = (
-        view.left + math.floor((left - placement.left) * sx),
-        view.top + math.floor((top - placement.top) * sy),
-        view.left + math.ceil((right - placement.left) * sx),
-        view.top + math.ceil((bottom - placement.top) * sy),
+        view.left + math.floor((left - placement.left) * width / placement.width),
+        view.top + math.floor((top - placement.top) * height / placement.height),
+        view.left + math.ceil((right - placement.left) * width / placement.width),
+        view.top + math.ceil((bottom - placement.top) * height / placement.height),
     )
     if box[2] <= box[0] or box[3] <= box[1]:
         return None

@@ -6,6 +6,7 @@ Every array is ``(depth, height, width, channels)``; a picture has depth 1. Mask
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -16,9 +17,7 @@ from numpy.typing import NDArray
 from service.errors import BadParameter, UnusableImage
 
 DepthAxis = Literal["space", "time", "none"]
-SpacingSource = Literal[
-    "pixel_spacing", "imager", "imager_magnified", "us_region", "nifti", "nrrd", "user", "none"
-]
+SpacingSource = Literal["pixel_spacing", "imager", "imager_magnified", "us_region", "nifti", "nrrd", "user", "none"]
 Spacing = tuple[float | None, float | None, float | None]
 NO_SPACING: Spacing = (None, None, None)
 
@@ -177,28 +176,24 @@ class Region:
         """The shorter side of the plane stretched to the longer one about its centre; it may leave the picture."""
         extra_x, extra_y = max(0, self.height - self.width), max(0, self.width - self.height)
         left, top = self.left - extra_x // 2, self.top - extra_y // 2
-        return replace(
-            self, left=left, top=top, right=left + self.width + extra_x, bottom=top + self.height + extra_y
-        )
+        return replace(self, left=left, top=top, right=left + self.width + extra_x, bottom=top + self.height + extra_y)
 
     def grown(self, margin: float, within: Region, minimum: int = 1) -> Region:
         """Enlarged in the plane by ``margin`` x its side on each side, to at least ``minimum`` pixels, then clipped."""
         dx = max(round(self.width * margin), -(-(minimum - self.width) // 2), 0)
         dy = max(round(self.height * margin), -(-(minimum - self.height) // 2), 0)
-        wide = replace(
-            self, left=self.left - dx, right=self.right + dx, top=self.top - dy, bottom=self.bottom + dy
-        )
+        wide = replace(self, left=self.left - dx, right=self.right + dx, top=self.top - dy, bottom=self.bottom + dy)
         return wide.clipped(within)
 
     def widened(self, factor: float, within: Region) -> Region:
-        """Scaled in the plane by ``factor`` >= 1 about its centre, then clipped."""
-        return self.grown((factor - 1) / 2, within)
+        """Scaled in the plane by ``factor`` > 1 about its centre, by a pixel on each side at least, then clipped."""
+        dx, dy = (math.ceil(side * (factor - 1) / 2) for side in (self.width, self.height))
+        wide = replace(self, left=self.left - dx, right=self.right + dx, top=self.top - dy, bottom=self.bottom + dy)
+        return wide.clipped(within)
 
     def shifted(self, dx: int, dy: int, dz: int = 0) -> Region:
         """Moved by whole voxels."""
-        return Region(
-            self.left + dx, self.top + dy, self.right + dx, self.bottom + dy, self.z0 + dz, self.z1 + dz
-        )
+        return Region(self.left + dx, self.top + dy, self.right + dx, self.bottom + dy, self.z0 + dz, self.z1 + dz)
 
     @staticmethod
     def around(labels: NDArray[Any]) -> Region | None:
@@ -219,7 +214,7 @@ def crop(array: NDArray[Any], region: Region) -> NDArray[Any]:
 
 
 def paste(patch: NDArray[Any], region: Region, onto: NDArray[Any]) -> None:
-    """Write ``patch`` at ``region`` of a (depth, height, width, ...) array in place; what lies over the edge is dropped."""
+    """Write ``patch`` at ``region`` of a (depth, height, width, ...) array in place; what is over the edge is lost."""
     if patch.shape[:3] != region.shape:
         raise BadParameter(
             f"a patch of shape {patch.shape[:3]}", f"the region's shape {region.shape}", "Resize the patch first."

@@ -22,9 +22,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Frozen(BaseModel):
-    """Read-only, and an unknown field is an error."""
+    """Read-only; an unknown field and a number that is not finite are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Code(Frozen):
@@ -60,18 +60,20 @@ class Window(Frozen):
 
     @model_validator(mode="after")
     def _ordered(self) -> Window:
-        top = 100.0 if self.kind == "percentile" else float("inf")
-        if self.kind != "full" and not (self.low < self.high <= top):
-            raise ValueError(f"window needs low < high, percentiles at most 100; found {self.low} and {self.high}")
+        if self.kind != "full" and self.low >= self.high:
+            raise ValueError(f"window needs low < high, found {self.low} and {self.high}")
+        if self.kind == "percentile" and not 0 <= self.low < self.high <= 100:
+            raise ValueError(f"window needs percentiles from 0 to 100, found {self.low} and {self.high}")
         return self
 
 
 class InputSpec(Frozen):
     """The input block: everything between source voxels and the network's tensor.
 
-    ``size`` is (height, width) of the network. ``slices``: ``each`` slice alone, ``stack:k`` neighbours as channels, or
-    the ``volume`` at once. ``letterbox`` keeps the aspect ratio and pads with the window's zero. ``interpolation`` is
-    for enlarging; shrinking averages over area, except with ``nearest``.
+    ``size`` is (height, width) of the network. ``slices``: ``each`` slice alone, or ``stack:k``, k odd: the slice amid
+    its neighbours as channels, those at the ends repeated; ``volume`` is kept for 3-D networks, which are not served
+    yet. ``letterbox`` keeps the aspect ratio and pads with the window's zero. ``interpolation`` is for enlarging;
+    shrinking averages over area, except with ``nearest``.
     """
 
     size: tuple[Positive, Positive]
@@ -83,6 +85,15 @@ class InputSpec(Frozen):
     letterbox: bool = False
     interpolation: Literal["linear", "nearest"] = "linear"
     enhance: Literal["none", "clahe"] = "none"
+
+    @model_validator(mode="after")
+    def _served(self) -> InputSpec:
+        kind, _, size = self.slices.partition(":")
+        if kind == "volume":
+            raise ValueError("slices volume is not served yet: use each or stack:k, with a network for slices")
+        if kind == "stack" and int(size) % 2 == 0:
+            raise ValueError(f"slices {self.slices} has no middle: the number of slices must be odd")
+        return self
 
     @model_validator(mode="after")
     def _per_channel(self) -> InputSpec:
@@ -103,8 +114,8 @@ class Weights(Frozen):
 class Look(Frozen):
     """How a found box becomes the region a later stage sees.
 
-    ``square`` first stretches the shorter side, then the box grows by ``margin`` x its side on each side and to at least
-    ``minimum`` pixels; what leaves the picture is clipped.
+    ``square`` first stretches the shorter side, then the box grows by ``margin`` x its side on each side and to at
+    least ``minimum`` pixels; what leaves the picture is clipped.
     """
 
     margin: Annotated[float, Field(ge=0)] = 0.0
@@ -134,8 +145,9 @@ class StageSpec(Frozen):
     ``on`` is ``image`` or the name of an earlier stage, whose regions (of ``label``, enlarged as ``look`` says) are
     looked at one by one. ``with`` names earlier ``map`` stages stacked behind the image.
     ``on_miss`` says what happens when that earlier stage found nothing. ``labels`` are the label names of the output in
-    channel order; more than one, or ``exclusive``, means softmax with background first. ``keep`` drops components whose
-    highest probability stays below it.
+    channel order. ``exclusive``: softmax with background as a channel before them, the likeliest wins; else each label
+    has its own sigmoid and counts above ``threshold``, the likeliest where several do. Components smaller than
+    ``min_component`` of the region, or whose highest probability stays below ``keep``, are dropped.
     """
 
     name: Name
@@ -161,6 +173,8 @@ class StageSpec(Frozen):
             raise ValueError(f"stage {self.name} detects and needs a decode block")
         if self.kind != "map" and not self.labels:
             raise ValueError(f"stage {self.name} needs the labels of its output")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"stage {self.name} names a label twice: {self.labels}")
         if self.on != "image" and self.on_miss is None:
             raise ValueError(f"stage {self.name} looks at {self.on} and needs on_miss")
         wanted = {"encoder", "decoder"} if self.kind == "prompt" else {"network"}
@@ -209,6 +223,8 @@ class Manifest(Frozen):
         for stage in self.stages:
             _check_stage(stage, seen, known)
             seen[stage.name] = stage
+        if not any(stage.kind in ("segment", "prompt") for stage in self.stages):
+            raise ValueError("stages need at least one that makes a mask (segment or prompt)")
         return self
 
     def stage(self, name: str) -> StageSpec | None:

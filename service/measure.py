@@ -62,9 +62,7 @@ def findings(mask: Mask, image: Image, patches: Sequence[Patch] = ()) -> tuple[F
     return tuple(_finding(number, *pair, image, by_slice) for number, pair in enumerate(pairs, start=1))
 
 
-def _finding(
-    number: int, label: str, one: Component, image: Image, patches: Mapping[int, Sequence[Patch]]
-) -> Finding:
+def _finding(number: int, label: str, one: Component, image: Image, patches: Mapping[int, Sequence[Patch]]) -> Finding:
     largest = one.pixels[int(one.pixels.sum(axis=(1, 2)).argmax())]
     outline = _outline(largest)
     area = int(largest.sum())
@@ -94,7 +92,8 @@ def _finding(
 def _outline(plane: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Outer outline of the largest part of a 0/1 plane, (points, 2) as x, y."""
     contours, _ = cv2.findContours(plane, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return np.asarray(max(contours, key=len).reshape(-1, 2), np.int32)
+    largest = max(contours, key=lambda one: (cv2.contourArea(one), len(one)))
+    return np.asarray(largest.reshape(-1, 2), np.int32)
 
 
 def axes(points: NDArray[np.int32], spacing: tuple[float, float]) -> tuple[float, float]:
@@ -123,8 +122,13 @@ def _known(spacing: Spacing) -> list[float]:
 
 
 def _centroid(one: Component) -> tuple[float, float, float]:
-    z, y, x = (float(axis.mean()) for axis in np.nonzero(one.pixels))
+    z, y, x = (_middle(one.pixels.sum(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
     return x + one.region.left, y + one.region.top, z + one.region.z0
+
+
+def _middle(counts: NDArray[np.unsignedinteger]) -> float:
+    """Mean index, weighted by ``counts``."""
+    return float(counts @ np.arange(len(counts)) / counts.sum())
 
 
 def _at_edge(one: Component, image: Image) -> bool:

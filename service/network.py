@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +21,7 @@ ERRORS_ONLY = 3
 
 
 class Network(Protocol):
-    """Named float32 arrays in, named float32 arrays out; the first axis of each is the batch. Safe to share by threads."""
+    """Named float32 arrays in, named float32 arrays out; the first axis of each is the batch. Threads may share it."""
 
     @property
     def inputs(self) -> Mapping[str, tuple[int | None, ...]]:
@@ -60,44 +62,69 @@ class OnnxNetwork:
         device: where to run.
 
     Raises:
-        WeightsError: the file is no usable graph, or its batch is not dynamic or another axis is.
+        WeightsError: the file is no usable graph, or an input is not float32 with only its batch dynamic.
         DeviceError: a GPU was asked for and the session does not use it.
     """
 
     def __init__(self, content: bytes, name: str, device: Device) -> None:
+        self._name = name
         self._session = _session(content, name, device)
         self.provider: str = self._session.get_providers()[0]
         if device.kind == "cuda" and self.provider != CUDA:
-            raise DeviceError(
-                f"{name} runs on {self.provider}", CUDA, "Install onnxruntime-gpu with its CUDA libraries, or set cpu."
-            )
+            raise _no_cuda(f"{name} runs on {self.provider}")
         self.inputs = {one.name: _shape(one.shape) for one in self._session.get_inputs()}
-        for one, shape in self.inputs.items():
-            if not shape or shape[0] is not None or None in shape[1:]:
-                raise WeightsError(
-                    f"{name}: input {one} of shape {shape}",
-                    "a dynamic batch and every other axis fixed",
-                    "Export the network again with `breast-cascade-train export`.",
-                )
+        for one in self._session.get_inputs():
+            self._check_input(one.name, one.type)
         self._outputs = [one.name for one in self._session.get_outputs()]
+
+    def _check_input(self, name: str, kind: str) -> None:
+        shape = self.inputs[name]
+        if not shape or shape[0] is not None or None in shape[1:] or kind != "tensor(float)":
+            raise WeightsError(
+                f"{self._name}: input {name}, {kind} of shape {shape}",
+                "tensor(float) with a dynamic batch (None) and every other axis fixed",
+                "Export the network again with `breast-cascade-train export`.",
+            )
 
     def run(self, inputs: Mapping[str, Float]) -> dict[str, Float]:
         """One pass. Arrays (batch, ...) by input name to arrays (batch, ...) by output name."""
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+    def warm(self, batch: int) -> dict[str, Float]:
+        """One pass over zeros, so that the first request does not pay for allocation and kernel choice.
+
+        Raises WeightsError where the graph loads and cannot run.
+        """
+        zeros = {name: np.zeros([axis or batch for axis in shape], np.float32) for name, shape in self.inputs.items()}
+        with _readable(self._name, "a graph that ONNX Runtime can run"):
+            return self.run(zeros)
+
+
+def _no_cuda(found: str) -> DeviceError:
+    return DeviceError(found, CUDA, "Install onnxruntime-gpu with its CUDA libraries, or set cpu.")
 
 
 def _shape(axes: list[int | str | None]) -> tuple[int | None, ...]:
     return tuple(axis if isinstance(axis, int) else None for axis in axes)
 
 
-def _session(content: bytes, name: str, device: Device) -> onnxruntime.InferenceSession:
+@contextmanager
+def _readable(name: str, wanted: str) -> Iterator[None]:
     try:
-        return onnxruntime.InferenceSession(content, _options(device.threads), providers=_providers(device))
+        yield
     # onnxruntime's exceptions have no common base below Exception.
     except Exception as error:
-        raise WeightsError(
-            f"{name}: {str(error).splitlines()[0]:.120}", "a graph that ONNX Runtime loads", "Export the network again."
-        ) from error
+        text = str(error).partition("\n")[0]
+        raise WeightsError(f"{name}: {text:.120}", wanted, "Export the network again.") from error
+
+
+def _session(content: bytes, name: str, device: Device) -> onnxruntime.InferenceSession:
+    available = onnxruntime.get_available_providers()
+    if device.kind == "cuda" and CUDA not in available:
+        raise _no_cuda(f"an ONNX Runtime with {', '.join(available)}")
+    providers = _providers(device, CUDA in available)
+    with _readable(name, "a graph in one file that ONNX Runtime loads"):
+        return onnxruntime.InferenceSession(content, _options(device.threads), providers=providers)
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -107,10 +134,11 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.log_severity_level = ERRORS_ONLY
     # Two sessions in series otherwise fight for the cores: each keeps its threads spinning after its own run.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights in further files would be read from the current directory, unchecked. Below the null device lies nothing.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return options
 
 
-def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
-    wants_gpu = device.kind == "cuda" or (device.kind == "auto" and CUDA in onnxruntime.get_available_providers())
+def _providers(device: Device, cuda: bool) -> list[str | tuple[str, dict[str, str]]]:
     gpu = (CUDA, {**CUDA_OPTIONS, "device_id": str(device.index)})
-    return [gpu, CPU] if wants_gpu else [CPU]
+    return [gpu, CPU] if cuda and device.kind in ("cuda", "auto") else [CPU]

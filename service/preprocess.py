@@ -67,11 +67,14 @@ def _cv_resize(plane: NDArray[Any], height: int, width: int, method: int) -> NDA
     return out if out.ndim == plane.ndim else out[..., np.newaxis]
 
 
-def windowed(voxels: NDArray[Any], window: Window) -> Float:
-    """Raw voxels of any shape to float32 in 0 to 1. An array without contrast becomes 0."""
+def windowed(voxels: NDArray[Any], window: Window, source: np.dtype[Any] | None = None) -> Float:
+    """Raw voxels of any shape to float32 in 0 to 1. An array without contrast becomes 0.
+
+    ``source`` is the type the voxels had before they were resized or made grey, their own when None.
+    """
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise UnusableImage("values that are not finite", "finite values", "Replace NaN and infinite values.")
-    low, high = _limits(voxels, window)
+    low, high = _dtype_range(source or voxels.dtype) if window.kind == "full" else _limits(voxels, window)
     if high <= low:
         return np.zeros(voxels.shape, np.float32)
     scaled = (voxels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
@@ -81,18 +84,18 @@ def windowed(voxels: NDArray[Any], window: Window) -> Float:
 def _limits(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
     if window.kind == "range":
         return window.low, window.high
-    if window.kind == "full":
-        if voxels.dtype.kind not in "iu":
-            raise UnusableImage(
-                f"window full on {voxels.dtype}", "an integer type", "Use the window kinds percentile or range."
-            )
-        info = np.iinfo(voxels.dtype)
-        return float(info.min), float(info.max)
     counted = voxels[voxels != 0] if window.ignore_zero else voxels
     if counted.size == 0:
         return 0.0, 0.0
     low, high = np.percentile(counted, (window.low, window.high))
     return float(low), float(high)
+
+
+def _dtype_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    if dtype.kind not in "iu":
+        raise UnusableImage(f"window full on {dtype}", "an integer type", "Use the window kinds percentile or range.")
+    info = np.iinfo(dtype)
+    return float(info.min), float(info.max)
 
 
 def grey(plane: Float) -> Float:
@@ -103,20 +106,35 @@ def grey(plane: Float) -> Float:
 def prepare(plane: NDArray[Any], spec: InputSpec) -> tuple[Float, Placement]:
     """One crop (height, width, 1 or 3) to a network input (channels, height, width) and the way back.
 
-    Order: resize, channels, window, enhancement, padding, mean and std. Resizing comes first, on the raw values, so that
-    the cost of everything else does not grow with the picture. Padding of a letterbox is the window's zero.
+    Order: resize, channels, window, enhancement, padding, mean and std. Resizing comes first, on the raw values, so
+    that the cost of everything else does not grow with the picture. Padding of a letterbox is the window's zero.
     """
     placement = place((plane.shape[0], plane.shape[1]), spec)
     small = resize(_for_opencv(plane), placement.height, placement.width, spec.interpolation)
-    content = windowed(_in_channels(small, spec.channels), spec.window)
+    content = windowed(_in_channels(small, spec.channels), spec.window, plane.dtype)
     if spec.enhance == "clahe":
         content = _clahe(content)
-    canvas = np.zeros((*spec.size, spec.channels), np.float32)
+    padded = _padded(content, placement, spec.size)
+    standard = (padded - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
+    return np.ascontiguousarray(standard.transpose(2, 0, 1), np.float32), placement
+
+
+def prepare_map(plane: Float, spec: InputSpec) -> Float:
+    """One crop (height, width, 1) of another stage's map, to (1, height, width) beside the image's input.
+
+    Resized and padded as the image is, but with the values its network gave: window, mean and std are the image's.
+    """
+    placement = place((plane.shape[0], plane.shape[1]), spec)
+    small = resize(plane, placement.height, placement.width, spec.interpolation)
+    return np.ascontiguousarray(_padded(small, placement, spec.size).transpose(2, 0, 1))
+
+
+def _padded(content: Float, placement: Placement, size: tuple[int, int]) -> Float:
+    canvas = np.zeros((*size, content.shape[-1]), np.float32)
     rows = slice(placement.top, placement.top + placement.height)
     columns = slice(placement.left, placement.left + placement.width)
     canvas[rows, columns] = content
-    standard = (canvas - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
-    return np.ascontiguousarray(standard.transpose(2, 0, 1), np.float32), placement
+    return canvas
 
 
 def _for_opencv(plane: NDArray[Any]) -> NDArray[Any]:
@@ -139,7 +157,7 @@ def _clahe(content: Float) -> Float:
 
 
 def restore(output: Float, placement: Placement) -> Float:
-    """Network output (channels, height, width) on the network's own grid, back to the crop's (channels, height, width)."""
+    """Network output (channels, height, width) on the network's grid, back to the crop's (channels, height, width)."""
     inner = output[
         :,
         placement.top : placement.top + placement.height,

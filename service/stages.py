@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from service.decode import candidates, label_probabilities, softmax
 from service.frame import Frame, Seen, planes, source_region
-from service.image import Image, Region
+from service.image import Region
 from service.manifest import Look, StageSpec
 from service.network import Network
-from service.preprocess import place, resize, restore
+from service.preprocess import resize, restore
 
 Float = NDArray[np.float32]
 EMBEDDING_BYTES = 256 * 2**20
@@ -110,10 +110,10 @@ class Map:
         return MapReader(self, frame)
 
     def plane(self, frame: Frame, z: int) -> Float:
-        """Slice z as (height, width, 1)."""
+        """Slice z as (height, width, 1); the first network output is the map (1, h, w)."""
         view = next(planes(Region(0, 0, frame.image.width, frame.image.height, z, z + 1)))
         (seen,) = frame.look([view], self.spec, self.network)
-        value = np.atleast_3d(next(iter(seen.outputs.values())))
+        value = next(iter(seen.outputs.values()))
         return np.asarray(restore(value, seen.placement)[0][..., np.newaxis], np.float32)
 
 
@@ -138,39 +138,45 @@ class MapReader:
 
 @dataclass(eq=False)
 class EmbeddingMemory:
-    """Encoder outputs by image digest and slice, the latest used kept, at most ``limit`` bytes. Safe between threads."""
+    """Encoder outputs by digest of the encoder's input, the latest used kept, at most ``limit`` bytes; thread-safe."""
 
     limit: int = EMBEDDING_BYTES
-    _kept: OrderedDict[tuple[str, int], dict[str, Float]] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[str, dict[str, Float]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def get(self, key: tuple[str, int]) -> dict[str, Float] | None:
+    def get(self, key: str) -> dict[str, Float] | None:
         """What was put under ``key``, or None."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def put(self, key: tuple[str, int], value: dict[str, Float]) -> None:
-        """Keep ``value`` and forget the longest unused beyond the limit."""
+    def put(self, key: str, value: dict[str, Float]) -> None:
+        """Keep ``value`` and forget the longest unused beyond the limit; what is over it alone is not kept."""
+        if _bytes(value) > self.limit:
+            return
         with self._lock:
             self._kept[key] = value
-            while self._kept and self.bytes > self.limit:
+            while self.bytes > self.limit:
                 self._kept.popitem(last=False)
 
     @property
     def bytes(self) -> int:
         """Size of everything kept."""
-        return sum(array.nbytes for value in self._kept.values() for array in value.values())
+        return sum(map(_bytes, self._kept.values()))
+
+
+def _bytes(value: dict[str, Float]) -> int:
+    return sum(array.nbytes for array in value.values())
 
 
 @dataclass(frozen=True)
 class Prompt:
     """A mask for each box, SAM-like: the encoder sees the slice once, the decoder once per box.
 
-    Encoder: the image input to any outputs. Decoder: those outputs under the same names and ``boxes`` (batch, 1, 4), (left,
-    top, right, bottom) in the encoder's input pixels, to logits (batch, labels, h, w) on the encoder's grid or a fraction
-    of it. After Kirillov et al. 2023, arXiv:2304.02643.
+    Encoder: the image input to any outputs. Decoder: those outputs under the same names and ``boxes`` (batch, 1, 4),
+    (left, top, right, bottom) in the encoder's input pixels, to logits (batch, labels, h, w) on the encoder's grid or a
+    fraction of it. After Kirillov et al. 2023, arXiv:2304.02643.
     """
 
     spec: StageSpec
@@ -180,45 +186,36 @@ class Prompt:
 
     def run(self, frame: Frame, boxes: Iterable[Region]) -> Iterator[Probability]:
         """Probabilities over the whole slice for each box (one slice each)."""
-        digest = _digest(frame.image)
+        seen: Seen | None = None
         for box in boxes:
             whole = Region(0, 0, frame.image.width, frame.image.height, box.z0, box.z0 + 1)
-            yield Probability(whole, self._one(frame, digest, box, whole))
+            if seen is None or seen.view != whole:
+                seen = self._encoded(frame, whole)
+            yield Probability(whole, self._decoded(frame, seen, box))
 
-    def _one(self, frame: Frame, digest: str, box: Region, whole: Region) -> Float:
-        embedding = self._embedding(frame, (digest, box.z0), whole)
-        placement = place((whole.height, whole.width), self.spec.input)
+    def _encoded(self, frame: Frame, whole: Region) -> Seen:
+        tensor, placement = frame.tensor(whole, self.spec)
+        # The tensor and not the file: it tells neighbouring slices and maps apart, too.
+        key = hashlib.sha256(tensor.tobytes()).hexdigest()
+        known = self.memory.get(key)
+        if known is None:
+            (name,) = self.encoder.inputs
+            known = frame.meter.run(self.encoder, {name: tensor[np.newaxis]})
+            self.memory.put(key, known)
+        return Seen(whole, placement, known)
+
+    def _decoded(self, frame: Frame, seen: Seen, box: Region) -> Float:
+        placement, whole = seen.placement, seen.view
         sx, sy = placement.width / whole.width, placement.height / whole.height
-        corners = np.array(box.box, np.float32) * (sx, sy, sx, sy) + (placement.left, placement.top) * 2
-        inputs = {**embedding, "boxes": corners.astype(np.float32).reshape(1, 1, 4)}
+        corners = np.array(box.box) * (sx, sy, sx, sy) + (placement.left, placement.top) * 2
+        inputs = {**seen.outputs, "boxes": corners.astype(np.float32).reshape(1, 1, 4)}
         logits = next(iter(frame.meter.run(self.decoder, inputs).values()))[0]
         probability = label_probabilities(logits, exclusive=self.spec.exclusive)
         return restore(_on_grid(probability, self.spec.input.size), placement)
 
-    def _embedding(self, frame: Frame, key: tuple[str, int], whole: Region) -> dict[str, Float]:
-        known = self.memory.get(key)
-        if known is None:
-            (name,) = self.encoder.inputs
-            tensor, _ = frame.tensor(whole, self.spec)
-            known = frame.meter.run(self.encoder, {name: tensor[np.newaxis]})
-            self.memory.put(key, known)
-        return known
-
 
 def _on_grid(probability: Float, size: tuple[int, int]) -> Float:
-    height, width = probability.shape[1:]
-    return probability if (height, width) == size else np.stack([_enlarged(plane, size) for plane in probability])
-
-
-def _enlarged(plane: Float, size: tuple[int, int]) -> Float:
-    return np.asarray(resize(plane, *size), np.float32)
-
-
-def _digest(image: Image) -> str:
-    digest = hashlib.sha256(repr(image.voxels.shape).encode())
-    for z in range(image.depth):
-        digest.update(np.ascontiguousarray(image.slab(z, z + 1)).tobytes())
-    return digest.hexdigest()
+    return np.stack([np.asarray(resize(plane, *size), np.float32) for plane in probability])
 
 
 Stage = Detect | Segment | Prompt | Classify | Map
