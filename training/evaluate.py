@@ -1,0 +1,200 @@
+"""Measure a pipeline exactly as it ships: its own folder, opened by the service's engine, on cases it never saw.
+
+Every figure of a card comes from `scores`, one row an image, which are kept in ``evidence/`` beside the digests of the
+files they were measured on.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.cascade import Ask, Cascade
+from service.engine import Answer, Engine, LoadedPipeline, Request
+from service.formats.raster import read_raster
+from service.image import Image, Region
+from service.manifest import Metric, StageSpec
+from service.stages import Detect, Segment
+from training import augment
+from training.datasets.busi import Case, read_mask
+from training.metrics import auroc, bootstrap_interval, dice, iou
+from training.samples import lesion_boxes
+
+Row = dict[str, Any]
+Grey = NDArray[np.uint8]
+RECALL_IOU = 0.5
+# Somebody else's screenshot, simulated: shrunk into a larger black frame, grey values changed, marks burnt in.
+SHIFTED = augment.Strength(scale=(0.6, 1.0), stretch=1.15, shift=0.1, rotation=0, photometric=0.5, burn_in=0.6)
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A pipeline on the bench: as served, and its localiser's own map as the single-stage answer to compare with."""
+
+    engine: Engine
+    pipeline: LoadedPipeline
+    single: Cascade
+
+    @staticmethod
+    def open(folder: Path, threads: int = 2) -> Bench:
+        """From a pipeline folder ``<root>/<name>/<version>``. Raises ValueError when its first stage is no map-based detector."""
+        engine = Engine.open([folder.parent.parent], "cpu", threads)
+        pipeline = engine.pipeline(folder.parent.name, folder.name)
+        return Bench(engine, pipeline, single_stage(pipeline))
+
+    def serve(self, image: Image, boxes: tuple[Region, ...] = ()) -> Answer:
+        """What the service answers."""
+        manifest = self.pipeline.manifest
+        return self.engine.segment(image, Request(manifest.name, manifest.version, boxes=boxes))
+
+
+def single_stage(pipeline: LoadedPipeline) -> Cascade:
+    """The localiser's map over the whole picture, taken at its threshold as if it were the answer."""
+    first = pipeline.cascade.stages[0]
+    if not isinstance(first, Detect) or first.spec.decode is None or first.spec.decode.kind != "components":
+        raise ValueError(
+            f"Found {first.spec.kind} as first stage; wanted a detector that decodes components of a map. "
+            "Only such a localiser has a single-stage answer of its own."
+        )
+    spec = first.spec.model_copy(
+        update={"kind": "segment", "decode": None, "threshold": first.spec.decode.threshold}
+    )
+    return Cascade(pipeline.manifest, (Segment(spec, first.network),))
+
+
+def scores(bench: Bench, cases: Iterable[Case], *, shifted: bool = False) -> list[Row]:
+    """One row an image. ``shifted`` measures simulated screenshots of the cases instead of the files as they are."""
+    return [_row(bench, case, *(_shifted if shifted else _as_is)(case)) for case in cases]
+
+
+def _as_is(case: Case) -> tuple[Image, Grey]:
+    return read_raster(case.image.read_bytes()), read_mask(case)
+
+
+def _shifted(case: Case) -> tuple[Image, Grey]:
+    image, mask = _as_is(case)
+    # The same picture every time: the generator starts from the case's name.
+    rng = np.random.default_rng(zlib.crc32(case.name.encode()))
+    grey = np.asarray(np.asarray(image.slab(0, 1))[0].mean(axis=-1), np.uint8)
+    shown, mask = augment.view(grey, mask, image.region, SHIFTED, rng)
+    shown = augment.photometric(shown, SHIFTED.photometric, rng)
+    return Image(augment.burn_in(shown, mask, SHIFTED.burn_in, rng)[None, ..., None]), mask
+
+
+def _row(bench: Bench, case: Case, image: Image, mask: Grey) -> Row:
+    answer = bench.serve(image)
+    truth, guess = mask > 0, answer.result.mask.labels[0] > 0
+    boxes = lesion_boxes(mask)
+    single = bench.single.run(image, Ask()).mask.labels[0] > 0
+    row: Row = {
+        "image": case.name,
+        "category": case.category,
+        "ambiguous": case.ambiguous,
+        "group": case.group,
+        "status": answer.result.status,
+        "dice": dice(guess, truth),
+        "iou": iou(guess, truth),
+        "single_stage_dice": dice(single, truth),
+        "single_stage_found": bool(single.any()),
+        "classification": _rounded(answer.result.classification.scores),
+    }
+    return row | (_lesion_row(bench, image, truth, boxes, answer) if boxes else {})
+
+
+def _rounded(values: Any) -> dict[str, float] | None:
+    return None if values is None else {name: round(value, 6) for name, value in values.items()}
+
+
+def _lesion_row(
+    bench: Bench, image: Image, truth: NDArray[np.bool_], boxes: Sequence[Region], answer: Answer
+) -> Row:
+    """What only a picture with a lesion has: how well it was localised, and the segmenter given the true boxes."""
+    localised = [look.region for look in answer.result.stages[0].regions]
+    seen = np.zeros(truth.shape, bool)
+    for look in answer.result.stages[1].regions:
+        seen[look.region.slices[1:]] = True
+    given = bench.serve(image, tuple(boxes)).result.mask.labels[0] > 0
+    return {
+        "lesions": len(boxes),
+        "lesions_localised": sum(any(box.iou(one) >= RECALL_IOU for one in localised) for box in boxes),
+        "coverage": float(truth[seen].sum() / truth.sum()),
+        "true_box_dice": dice(given, truth),
+    }
+
+
+def metrics(rows: Sequence[Row], on: str) -> tuple[Metric, ...]:
+    """The figures of a card from per-image rows, with 95 % bootstrap intervals over images; ``on`` names the pictures."""
+    lesions = [row for row in rows if row["category"] != "normal"]
+    normals = [row for row in rows if row["category"] == "normal"]
+    found = [
+        _mean("lesion Dice, cascade", [row["dice"] for row in lesions], on),
+        _mean("lesion Dice, single stage", [row["single_stage_dice"] for row in lesions], on),
+        _mean("lesion IoU, cascade", [row["iou"] for row in lesions], on),
+        _mean("share of lesion images with no overlap at all", [float(row["dice"] == 0) for row in lesions], on),
+        _mean("share of normal images with a false lesion, cascade", [_false(row) for row in normals], on),
+        _mean("share of normal images with a false lesion, single stage", [_false_single(row) for row in normals], on),
+        _ratio("localiser recall at IoU 0.5", lesions, "lesions_localised", "lesions", on),
+        _mean("share of the lesion inside the crops", [row["coverage"] for row in lesions], on),
+        _mean("lesion Dice, segmenter on true boxes", [row["true_box_dice"] for row in lesions], on),
+    ]
+    return tuple(one for one in (*found, *_classified(rows, on)) if one is not None)
+
+
+def _false(row: Row) -> float:
+    return float(row["status"] == "found")
+
+
+def _false_single(row: Row) -> float:
+    return float(row["single_stage_found"])
+
+
+def _mean(name: str, values: Sequence[float], on: str) -> Metric | None:
+    if not values:
+        return None
+    return _metric(name, float(np.mean(values)), bootstrap_interval(values), on, len(values))
+
+
+def _metric(name: str, value: float, interval: tuple[float, float], on: str, n: int) -> Metric:
+    low, high = interval
+    return Metric(name=name, value=round(value, 4), interval=(round(low, 4), round(high, 4)), on=on, n=n)
+
+
+def _ratio(name: str, rows: Sequence[Row], above: str, below: str, on: str) -> Metric | None:
+    if not rows:
+        return None
+    pairs = np.array([(row[above], row[below]) for row in rows], np.float64)
+    return _resampled(name, pairs, lambda sample: float(sample[:, 0].sum() / sample[:, 1].sum()), on)
+
+
+def _resampled(
+    name: str, pairs: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float], on: str
+) -> Metric:
+    order = np.arange(len(pairs), dtype=np.float64)
+    interval = bootstrap_interval(order.tolist(), lambda drawn: statistic(pairs[drawn.astype(int)]))
+    return _metric(name, statistic(pairs), interval, on, len(pairs))
+
+
+def _classified(rows: Sequence[Row], on: str) -> list[Metric | None]:
+    """Benign against malignant where something was found and classified, ambiguous groups left out."""
+    scored = [
+        row for row in rows if row["classification"] and row["category"] != "normal" and not row["ambiguous"]
+    ]
+    if len({row["category"] for row in scored}) < 2:
+        return []
+    right = [float(max(row["classification"], key=row["classification"].get) == row["category"]) for row in scored]
+    pairs = np.array([(row["classification"]["malignant"], row["category"] == "malignant") for row in scored], float)
+    return [
+        _mean("accuracy of the class of found lesions", right, on),
+        _resampled("AUROC malignant against benign", pairs, lambda s: auroc(s[:, 0].tolist(), s[:, 1] > 0), on),
+    ]
+
+
+def stage_of(bench: Bench, kind: str) -> StageSpec | None:
+    """The first stage of a kind, or None."""
+    return next((stage.spec for stage in bench.pipeline.cascade.stages if stage.spec.kind == kind), None)
