@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import ManifestError, WeightsError
+from service.yaml12 import read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -250,7 +251,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read ``folder/manifest.yaml``. Raises ManifestError naming file, field, found and wanted."""
     path = folder / "manifest.yaml"
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_text(encoding="utf-8"))
         manifest = Manifest.model_validate(raw)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ManifestError(

@@ -24,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.blocks import ConvNormAct
 from service.manifest import Manifest
+from service.yaml12 import read_yaml
 from training.fit import build_network
 from training.recipe import Recipe, read_recipe
 
@@ -167,7 +168,7 @@ def export_pipeline(template: Path, weights: Mapping[str, Path], out: Path) -> P
     look, weights and training. ``weights`` holds the state dict of each stage by name. Evidence is left without metrics:
     `training.evaluate` measures and fills them in.
     """
-    content = yaml.safe_load(template.read_text(encoding="utf-8"))
+    content = read_yaml(template.read_text(encoding="utf-8"))
     folder = out / content["name"] / content["version"]
     content["stages"] = [_export_stage(stage, template.parent, weights, folder) for stage in content["stages"]]
     manifest = Manifest.model_validate(content)

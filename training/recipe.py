@@ -6,10 +6,10 @@ import importlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from service.manifest import Frozen, InputSpec, Look
+from service.yaml12 import read_yaml
 
 
 class Part(Frozen):
@@ -69,7 +69,7 @@ class Recipe(Frozen):
 
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe. Raises pydantic's ValidationError or OSError."""
-    return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return Recipe.model_validate(read_yaml(path.read_text(encoding="utf-8")))
 
 
 def resolve(part: Part) -> Any:
