@@ -87,7 +87,12 @@ export function curlLine(file, ask) {
   const query = new URLSearchParams(parameters(ask, null)).toString().replaceAll("%2C", ",");
   const type = file.type || "application/octet-stream";
   // The raw body is used rather than a form: curl reads `;` and `,` in a form's file names as its own.
-  return `curl --data-binary ${quoted(`@${file.name}`)} \\\n  -H ${quoted(`Content-Type: ${type}`)} \\\n  ${quoted(`${location.origin}/segment?${query}`)}`;
+  const parts = [
+    `curl --data-binary ${quoted(`@${file.name}`)}`,
+    `-H ${quoted(`Content-Type: ${type}`)}`,
+    quoted(`${location.origin}/segment?${query}`),
+  ];
+  return parts.join(" \\\n  ");
 }
 
 function quoted(text) {

@@ -24,9 +24,19 @@ export class BoxFields {
 
   /** Boxes become possible once the picture's size is known. */
   enable(width, height) {
-    byId("box-fields").disabled = false;
-    this.drawing.disabled = false;
+    this.setDisabled(false);
     this.inputs.forEach((input, at) => input.setAttribute("max", at % 2 ? height : width));
+  }
+
+  /** No picture, no box. */
+  disable() {
+    this.clear();
+    this.setDisabled(true);
+  }
+
+  setDisabled(disabled) {
+    byId("box-fields").disabled = disabled;
+    this.drawing.disabled = disabled;
   }
 
   clear() {
@@ -45,7 +55,7 @@ export class BoxFields {
     if (box.every(Number.isInteger)) return box;
     throw new Problem({
       title: "The box is not complete",
-      found: `left ${this.inputs[0].value || "empty"}, top ${this.inputs[1].value || "empty"}, right ${this.inputs[2].value || "empty"}, bottom ${this.inputs[3].value || "empty"}`,
+      found: SIDES.map((side, at) => `${side} ${this.inputs[at].value || "empty"}`).join(", "),
       wanted: "four whole numbers of pixels",
       remedy: "Fill in all four fields, or clear the box.",
       code: "bad_parameter",

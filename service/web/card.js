@@ -12,7 +12,7 @@ const BLOCKS = [
   { test: /^\s*>/, take: takeQuote },
 ];
 
-/** Nodes for a Markdown text: headings, paragraphs, lists, tables, quotes, code, emphasis. Links stay text with address. */
+/** Nodes for Markdown: headings, paragraphs, lists, tables, quotes, code, emphasis. Links stay text with address. */
 export function renderMarkdown(text) {
   const lines = text.replaceAll("\r\n", "\n").split("\n");
   const nodes = [];
@@ -63,7 +63,8 @@ function takeTable(lines) {
   const right = cells(lines.shift()).map((rule) => rule.endsWith(":"));
   const rows = [];
   while (lines.length && lines[0].includes("|")) rows.push(cells(lines.shift()));
-  const cell = (tag) => (text, at) => el(tag, { class: right[at] ? "figure" : null, scope: tag === "th" ? "col" : null }, ...inline(text));
+  const cell = (tag) => (text, at) =>
+    el(tag, { class: right[at] ? "figure" : null, scope: tag === "th" ? "col" : null }, ...inline(text));
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" },
     el("table", {},
       el("thead", {}, el("tr", {}, ...head.map(cell("th")))),

@@ -23,7 +23,8 @@ export class PipelinePicker {
 
   fill(list) {
     this.list = list;
-    this.select.replaceChildren(...list.map(({ name, version }, at) => new Option(`${capital(words(name))} ${version}`, String(at))));
+    const option = ({ name, version }, at) => new Option(`${capital(words(name))} ${version}`, String(at));
+    this.select.replaceChildren(...list.map(option));
     this.select.selectedIndex = Math.max(0, list.findIndex((pipeline) => pipeline.default));
   }
 
@@ -58,7 +59,8 @@ export class PipelinePicker {
   /** Pipeline, version, threshold and pixel size as parameters of a request. */
   ask() {
     const { name = null, version = null } = this.chosen ?? {};
-    return { pipeline: name, version, threshold: this.own.checked ? null : this.threshold.value, spacing: byId("spacing").value || null };
+    const threshold = this.own.checked ? null : this.threshold.value;
+    return { pipeline: name, version, threshold, spacing: byId("spacing").value || null };
   }
 }
 

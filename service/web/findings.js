@@ -12,6 +12,7 @@ const SPACING = {
   user: "Millimetres come from the spacing that was given with the request.",
 };
 const NO_SCALE = "No scale is known for this picture, so sizes are in pixels, not in millimetres.";
+const EDGE = "“At the edge”: the finding reaches the picture’s border, so part of it may lie outside.";
 
 /** One sentence on where millimetres come from, or that there are none. */
 export function scaleSentence({ spacing_source: source }) {
@@ -43,14 +44,16 @@ export class FindingsTable {
     this.chosen = null;
     this.rows = new Map();
     const volumes = findings.some(({ volume_ml: volume }) => known(volume));
+    const heading = (head, at) => el("th", { scope: "col", class: at ? "figure" : null }, head);
     const heads = ["Finding", "Long × short", "Area", ...(volumes ? ["Volume"] : []), "Score"];
     this.node = el("div", {},
       el("div", { class: "scroll" },
         el("table", { class: "findings" },
           el("caption", { class: "away" }, "Findings; choose one to outline it in the picture"),
-          el("thead", {}, el("tr", {}, ...heads.map((head, at) => el("th", { scope: "col", class: at ? "figure" : null }, head)))),
+          el("thead", {}, el("tr", {}, ...heads.map(heading))),
           el("tbody", {}, ...findings.map((finding) => this.row(finding, volumes, colors.get(finding.label)))))),
-      el("p", { class: "quiet" }, scaleSentence(image)));
+      el("p", { class: "quiet" }, scaleSentence(image)),
+      findings.some(({ touches_border: cut }) => cut) ? el("p", { class: "quiet" }, EDGE) : null);
   }
 
   row(finding, volumes, color) {
@@ -64,7 +67,7 @@ export class FindingsTable {
       onfocus: () => this.on.hover(finding.id),
       onblur: () => this.on.hover(null),
     }, swatch, `${finding.id} ${words(finding.label)}`);
-    const edge = finding.touches_border ? el("span", { class: "row-note" }, "at the picture’s edge") : null;
+    const edge = finding.touches_border ? el("span", { class: "row-note" }, "at the edge") : null;
     const row = el("tr", {
       "data-finding": finding.id,
       onclick: () => this.choose(this.chosen === finding.id ? null : finding.id),

@@ -1,11 +1,11 @@
-// Pointer work on the canvases: hover, choose a finding, draw a box, move and zoom. Keyboard users have the form's fields.
+// Pointer work on the canvases: hover, choose a finding, draw a box, move and zoom. Without a pointer: the form.
 
 const CLICK_SLACK = 4; // CSS pixels a press may travel and still be a click
 
 /**
  * Wire the viewer's canvases.
  *
- * `on` takes hover(point or null), choose(finding or null), box(box), boxing(active): the last when drawing starts or ends.
+ * `on` takes hover(point or null), choose(finding or null), box(box), and boxing(active) when drawing starts or ends.
  */
 export class Gestures {
   constructor(viewer, on) {
@@ -36,7 +36,8 @@ export class Gestures {
   down(pane, event) {
     if (event.button !== 0 || !this.viewer.width) return;
     const start = this.viewer.at(pane, event);
-    this.press = { pane, start, id: event.pointerId, x: event.clientX, y: event.clientY, moved: false, before: this.viewer.box };
+    const { pointerId: id, clientX: x, clientY: y } = event;
+    this.press = { start, id, x, y, moved: false, before: this.viewer.box };
     pane.setPointerCapture(event.pointerId);
   }
 

@@ -15,8 +15,12 @@ import { Viewer } from "./viewer.js";
 /** The picture at hand, its decoding, the request under way and the findings table of the answer shown. */
 const state = { file: null, decoding: null, running: null, table: null };
 
+const OVERLAY_SHOWN = "the service’s own overlay is shown; the opacity slider does not act on it";
+const MASK_SHOWN = "only its mask is shown";
+const STRETCHED = "This browser decoded the picture in another size than the service; it is stretched to fit.";
+
 const viewer = new Viewer(byId("picture-canvas"), byId("mask-canvas"));
-const gestures = new Gestures(viewer, { hover, choose, box: boxDrawn, boxing: (active) => boxFields.showDrawing(active) });
+const gestures = new Gestures(viewer, { hover, choose, box: boxDrawn, boxing });
 const boxFields = new BoxFields(viewer, { draw: (active) => gestures.setBoxing(active), apply: run });
 const picker = new PipelinePicker({ changed: pipelineChanged, settings: () => state.file && run() });
 
@@ -61,19 +65,20 @@ async function openSample(name, pipeline) {
 async function pipelineChanged(again = true) {
   const chosen = picker.chosen;
   if (!chosen) return;
+  if (again && state.file) run();
   const details = await api.pipeline(chosen.name, chosen.version).catch((error) => showProblem(error));
   if (!details || picker.chosen !== chosen) return;
   picker.describe(details);
   byId("card").replaceChildren(...renderMarkdown(details.card ?? ""));
   byId("card-block").hidden = !details.card;
-  if (again && state.file) run();
 }
 
 /** Take a new picture and segment it at once. */
 async function open(file) {
   state.running?.abort();
   state.file = file;
-  boxFields.clear();
+  gestures.setBoxing(false);
+  boxFields.disable();
   viewer.clear();
   clearAnswer();
   byId("result").scrollTop = 0;
@@ -97,7 +102,7 @@ function showPicture(image, width, height, burnt = false) {
 /** Ask the service about the picture at hand with what the form says now. */
 async function run() {
   const { file } = state;
-  if (!file) return;
+  if (!file || !picker.chosen) return;
   state.running?.abort();
   const running = new AbortController();
   state.running = running;
@@ -105,12 +110,13 @@ async function run() {
   busy(`Segmenting ${file.name} …`);
   try {
     const ask = { ...picker.ask(), box: boxFields.read() };
+    const { labels } = picker.chosen;
     const text = await (await api.segment(file, ask, "json", running.signal)).text();
     const answer = JSON.parse(text);
     const { reason } = await state.decoding;
     const drawn = reason ? await serverPicture(file, ask, answer, running.signal) : null;
     if (running.signal.aborted) return;
-    showAnswer(answer, text, ask, drawn, reason);
+    showAnswer({ answer, text, ask, labels, drawn, reason });
   } catch (error) {
     if (error.name !== "AbortError" && !running.signal.aborted) showProblem(error);
   } finally {
@@ -129,9 +135,8 @@ async function serverPicture(file, ask, answer, signal) {
   }
 }
 
-function showAnswer(answer, text, ask, drawn, reason) {
+function showAnswer({ answer, text, ask, labels, drawn, reason }) {
   clearAnswer();
-  const labels = withFallback(picker.chosen?.labels ?? []);
   const colors = new Map(labels.map(({ name, color }) => [name, color]));
   showDrawing(answer, labels, drawn, reason);
   state.table = answer.findings.length
@@ -158,24 +163,19 @@ function showDrawing(answer, labels, drawn, reason) {
   if (depth === 1) {
     if (drawn) showPicture(drawn, width, height, true);
     else if (reason) showPicture(null, width, height);
-    if (reason) notes.push(`${reason}, so ${drawn ? "the service’s own overlay is shown; the opacity slider does not act on it" : "only its mask is shown"}. Results and downloads are complete.`);
-    if (viewer.width !== width || viewer.height !== height) notes.push("This browser decoded the picture in another size than the service; it was stretched to fit the mask.");
-    const mask = decodeMask(answer.mask, labels);
-    const named = labels.filter(({ name }) => mask.ids.has(name)).map((label) => ({ ...label, id: mask.ids.get(label.name) }));
-    viewer.setResult(mask, named, answer.findings, answer.stages.flatMap((stage) => stage.regions ?? []));
+    if (reason) notes.push(`${reason}, so ${drawn ? OVERLAY_SHOWN : MASK_SHOWN}. Results and downloads are complete.`);
+    if (viewer.width !== width || viewer.height !== height) notes.push(STRETCHED);
+    const looks = answer.stages.flatMap((stage) => stage.regions);
+    viewer.setResult(decodeMask(answer.mask, labels), labels, answer.findings, looks);
     showLegend(viewer.labels);
   } else {
-    notes.push(`This is a volume of ${depth} slices. The page draws single pictures only; findings and downloads are complete.`);
+    notes.push(`This is a volume of ${depth} slices; the page draws pictures. Findings and downloads are complete.`);
   }
-  const outlined = answer.findings.length;
-  viewer.panes[0].setAttribute("aria-label", `Picture with ${outlined || "no"} outlined ${outlined === 1 ? "finding" : "findings"}; the findings table lists them`);
+  const [, headline] = report.statusWords(answer);
+  viewer.panes[0].setAttribute("aria-label", `Picture. ${headline}; the report lists what is outlined`);
   viewer.panes[1].setAttribute("aria-label", "Mask on the same grid as the picture");
   byId("picture-note").textContent = notes.join(" ");
   byId("picture-note").hidden = notes.length === 0;
-}
-
-function withFallback(labels) {
-  return labels.map((label) => ({ ...label, color: label.color ?? [255, 255, 255] }));
 }
 
 function showLegend(labels) {
@@ -189,7 +189,8 @@ function showLegend(labels) {
 
 function showDownloads(text, ask) {
   const { file } = state;
-  const offer = (title, suffix, blob) => el("button", { type: "button", onclick: () => download(blob, derivedName(file.name, suffix)) }, title);
+  const offer = (title, suffix, blob) =>
+    el("button", { type: "button", onclick: () => download(blob, derivedName(file.name, suffix)) }, title);
   const posted = (format) => async () => (await api.segment(file, ask, format)).blob();
   byId("downloads").replaceChildren(
     offer("Mask PNG", "-mask.png", posted("mask")),
@@ -214,7 +215,8 @@ async function download(blob, name) {
 function hover(point) {
   const inside = point && viewer.labelAt(point);
   const pixel = point && point.x >= 0 && point.y >= 0 && point.x < viewer.width && point.y < viewer.height;
-  byId("readout").textContent = pixel ? `x ${Math.floor(point.x)}  y ${Math.floor(point.y)}${inside ? `  ${words(inside)}` : ""}` : "";
+  const place = pixel ? `x ${Math.floor(point.x)}  y ${Math.floor(point.y)}` : "";
+  byId("readout").textContent = pixel && inside ? `${place}  ${words(inside)}` : place;
   state.table?.light(point ? viewer.findingAt(point)?.id ?? null : null);
 }
 
@@ -231,6 +233,10 @@ function emphasise(id) {
 function showLooks(regions) {
   viewer.activeLooks = regions;
   viewer.draw();
+}
+
+function boxing(active) {
+  boxFields.showDrawing(active);
 }
 
 function boxDrawn(box) {

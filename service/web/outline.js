@@ -1,6 +1,6 @@
 // From labels on a grid to shapes: which pixels belong to a finding, and the line along their edges.
 
-/** A cut-out of the grid: `pixels` is 1 inside, `count` times, row-major over `width` x `height`, placed at (left, top). */
+/** A cut-out of the grid at (left, top): `pixels`, row-major, is 1 inside, `count` times. */
 export function shapeOf(labels, width, height, id) {
   let left = width, top = height, right = -1, bottom = -1;
   for (let y = 0, at = 0; y < height; y++) {
@@ -26,7 +26,9 @@ export function shapeOf(labels, width, height, id) {
 }
 
 function blank(left, top, right, bottom) {
-  return { left, top, width: right - left, height: bottom - top, count: 0, pixels: new Uint8Array((right - left) * (bottom - top)) };
+  const width = right - left;
+  const height = bottom - top;
+  return { left, top, width, height, count: 0, pixels: new Uint8Array(width * height) };
 }
 
 /** Whether the shape covers the pixel (x, y) of the grid. */

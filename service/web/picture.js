@@ -1,6 +1,6 @@
 // Pictures for the screen: what this browser can decode itself, and what only the service can draw.
 
-/** Only these are worth trying; the first bytes decide, never the name. */
+/** By its first bytes, never by its name. */
 async function isSixteenBitPng(file) {
   const head = new Uint8Array(await file.slice(0, 26).arrayBuffer());
   const png = [0x89, 0x50, 0x4e, 0x47].every((byte, at) => head[at] === byte);
@@ -8,7 +8,7 @@ async function isSixteenBitPng(file) {
 }
 
 /**
- * The file as a drawable bitmap, upright as the service sees it, or null with a reason where the browser cannot show it.
+ * The file as a bitmap, upright as the service sees it, or null with a reason where the browser cannot show it.
  *
  * Browsers keep 8 of 16 bits by dropping the rest, which turns 12-bit pictures black: those are left to the service.
  */

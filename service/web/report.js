@@ -14,7 +14,18 @@ const LOCALISATION = {
   not_found: "found nothing",
 };
 
-const KIND = { detect: "finds regions", segment: "draws outlines", prompt: "outlines what it is pointed at", classify: "scores classes", map: "maps depth" };
+const KIND = {
+  detect: "finds regions",
+  segment: "draws outlines",
+  prompt: "outlines what it is pointed at",
+  classify: "scores classes",
+  map: "maps depth",
+};
+
+const FOUND = "Outlined in the picture. Outlines are proposals, to be checked by a person.";
+const NONE_FOUND = "Every stage ran and none of them marked anything. That is no proof that nothing is there.";
+const NOT_EVALUATED =
+  "The pipeline could not look for findings in this picture. This is neither a finding nor the absence of one.";
 
 /** The level out of either form the service uses: a word, or a block with `level`. */
 export function evidenceLevel(evidence) {
@@ -29,9 +40,9 @@ const counted = (count, one, many) => `${count === 1 ? "One" : count} ${count ==
 
 /** Headline and explanation of a status; the three ways of having no finding must never look alike. */
 export function statusWords({ status, findings }) {
-  if (status === "found") return ["found", counted(findings.length, "finding", "findings"), "Outlined in the picture. Outlines are proposals, to be checked by a person."];
-  if (status === "none_found") return ["none", "Nothing found", "Every stage ran and none of them marked anything. That is no proof that nothing is there."];
-  return ["unknown", "Not evaluated", "The pipeline could not look for findings in this picture. This is neither a finding nor the absence of one."];
+  if (status === "found") return ["found", counted(findings.length, "finding", "findings"), FOUND];
+  if (status === "none_found") return ["none", "Nothing found", NONE_FOUND];
+  return ["unknown", "Not evaluated", NOT_EVALUATED];
 }
 
 export function statusBlock(answer) {
@@ -63,9 +74,10 @@ export function scoresBlock(classification) {
 function bar(name, score) {
   const fill = el("span", { class: "bar-fill" });
   fill.style.width = `${Math.max(0, Math.min(1, score)) * 100}%`;
+  const track = el("span", { class: "bar-track", "aria-hidden": "true" }, fill);
   return [
     el("dt", {}, words(name)),
-    el("dd", {}, el("span", { class: "bar-track", "aria-hidden": "true" }, fill), el("span", { class: "bar-figure" }, number(score, 2))),
+    el("dd", {}, track, el("span", { class: "bar-figure" }, number(score, 2))),
   ];
 }
 
@@ -73,21 +85,26 @@ export function measurementsBlock(measurements) {
   const entries = Object.entries(measurements ?? {}).filter(([, value]) => value !== null);
   if (!entries.length) return null;
   const shown = (value) => (typeof value === "number" ? number(value, Number.isInteger(value) ? 0 : 2) : String(value));
-  return el("section", { class: "block" }, el("h2", {}, "Measurements"),
-    el("dl", { class: "pairs" }, ...entries.flatMap(([name, value]) => [el("dt", {}, words(name)), el("dd", {}, shown(value))])));
+  const pairs = entries.map(([name, value]) => [words(name), shown(value)]);
+  return el("section", { class: "block" }, el("h2", {}, "Measurements"), pairList(pairs));
+}
+
+/** Names and values side by side; pairs without a value are left out. */
+function pairList(pairs) {
+  const present = pairs.filter(([, value]) => value);
+  return el("dl", { class: "pairs" }, ...present.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
 /** The cascade, stage by stage; pointing at a stage shows its regions through `onLooks(regions or null)`. */
 export function stagesBlock(stages, timings, onLooks) {
-  const total = timings?.total;
   return el("section", { class: "block" },
     el("h2", {}, "What each stage did"),
     el("ol", { class: "stages" }, ...stages.map((stage) => stageItem(stage, onLooks))),
-    total === undefined ? null : el("p", { class: "quiet" }, `Whole answer in ${number(total)} ms, with reading the file and drawing the mask.`));
+    el("p", { class: "quiet" }, `Whole answer in ${number(timings.total)} ms, with reading the file.`));
 }
 
 function stageItem(stage, onLooks) {
-  const regions = stage.regions ?? [];
+  const { regions } = stage;
   const show = () => onLooks(regions);
   const hide = () => onLooks(null);
   return el("li", {
@@ -98,7 +115,7 @@ function stageItem(stage, onLooks) {
   el("p", { class: "stage-head" },
     el("strong", {}, words(stage.name)),
     el("span", { class: "stage-time" }, stageTime(stage))),
-  el("p", { class: "stage-what" }, `${KIND[stage.kind] ?? words(stage.kind)} · ${LOCALISATION[stage.localisation] ?? words(stage.localisation)}`),
+  el("p", { class: "stage-what" }, `${KIND[stage.kind]} · ${LOCALISATION[stage.localisation]}`),
   regions.length ? el("ul", { class: "looks" }, ...regions.map(lookItem)) : null);
 }
 
@@ -127,11 +144,13 @@ export function originNodes({ pipeline, version, provenance = {}, timings_ms: ti
     ["Computed by", asText(provider)],
     ["Picture", `${image.width} × ${image.height} px`],
     ["Time", Object.entries(timings).map(([part, ms]) => `${words(part)} ${number(ms, 1)} ms`).join(", ")],
-  ].filter(([, value]) => value);
+  ];
+  const digests = Object.entries(weights).map(([file, digest]) =>
+    el("li", {}, file, " ", el("code", { title: digest }, `sha256 ${String(digest).slice(0, 16)}…`)));
   return [
-    el("dl", { class: "pairs" }, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+    pairList(pairs),
     el("h3", {}, "Weights"),
-    el("ul", { class: "digests" }, ...Object.entries(weights).map(([file, digest]) => el("li", {}, file, " ", el("code", { title: digest }, `sha256 ${String(digest).slice(0, 16)}…`)))),
+    el("ul", { class: "digests" }, ...digests),
     el("h3", {}, "Preprocessing"),
     el("pre", { tabindex: "0" }, JSON.stringify({ preprocessing, ...others }, null, 2)),
   ];
@@ -148,11 +167,9 @@ export function problemNode(problem) {
     ["Wanted", problem.wanted],
     ["What to do", problem.remedy],
     ["Try again in", problem.retryAfter ? `${problem.retryAfter} s` : null],
-  ].filter(([, value]) => value);
+  ];
   return el("section", { class: "block problem" },
     el("h2", {}, problem.title ?? "Something went wrong"),
-    pairs.length
-      ? el("dl", { class: "pairs" }, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]))
-      : el("p", {}, problem.message),
+    problem.found || problem.remedy ? pairList(pairs) : el("p", {}, problem.message),
     problem.code ? el("p", { class: "quiet" }, "Code ", el("code", {}, problem.code)) : null);
 }

@@ -15,7 +15,9 @@ export function runs(text) {
     let more = true;
     while (more) {
       const group = text.charCodeAt(at++) - 48;
-      if (!(group >= 0 && group < 64) || shift > 30) throw new Error("The mask of the answer is no COCO run-length string.");
+      if (!(group >= 0 && group < 64) || shift > 30) {
+        throw new Error("The mask of the answer is no COCO run-length string.");
+      }
       value |= (group & 31) << shift;
       shift += 5;
       more = (group & 32) !== 0;
@@ -51,16 +53,15 @@ export function paint(labels, width, height, lengths, id) {
 
 /**
  * The mask block of an answer as {width, height, labels}; `known` is the pipeline's list of {id, name}.
- * Labels that the pipeline does not list get the next free ids.
+ * A label that the pipeline does not list is refused: there would be no colour to draw it in.
  */
 export function decodeMask(mask, known) {
   const [height, width] = mask.size;
   const labels = new Uint8Array(width * height);
   const ids = new Map(known.map((label) => [label.name, label.id]));
-  let free = Math.max(0, ...ids.values()) + 1;
   for (const [name, counts] of Object.entries(mask.labels)) {
-    if (!ids.has(name)) ids.set(name, free++);
+    if (!ids.has(name)) throw new Error(`The mask of the answer has a label that its pipeline does not list: ${name}.`);
     paint(labels, width, height, runs(counts), ids.get(name));
   }
-  return { width, height, labels, ids };
+  return { width, height, labels };
 }

@@ -54,11 +54,13 @@ export class Viewer {
     this.draw();
   }
 
-  /** Show an answer: the decoded mask, the pipeline's labels [{id, name, color}], findings and the regions of all stages. */
+  /** Show an answer: decoded mask, the pipeline's labels [{id, name, color}], findings, regions of all stages. */
   setResult(mask, labels, findings, looks) {
     this.mask = mask;
+    const fits = this.width === mask.width && this.height === mask.height;
     this.width = mask.width;
     this.height = mask.height;
+    if (!fits) this.fit();
     this.labels = labels.flatMap((label) => {
       const shape = shapeOf(mask.labels, mask.width, mask.height, label.id);
       return shape ? [{ ...label, shape, edge: edgeOf(shape), fill: fillOf(shape, label.color) }] : [];
@@ -94,9 +96,12 @@ export class Viewer {
     const before = this.camera.zoom;
     const zoom = Math.min(MAX_ZOOM, Math.max(1, before * factor));
     const keep = before / zoom;
-    this.camera = zoom === 1
-      ? { zoom, x: this.width / 2, y: this.height / 2 }
-      : { zoom, ...this.inside(about.x + (this.camera.x - about.x) * keep, about.y + (this.camera.y - about.y) * keep) };
+    if (zoom === 1) {
+      this.fit();
+      return;
+    }
+    const { x, y } = this.camera;
+    this.camera = { zoom, ...this.inside(about.x + (x - about.x) * keep, about.y + (y - about.y) * keep) };
     this.draw();
   }
 
@@ -114,7 +119,8 @@ export class Viewer {
   /** CSS pixels per source pixel. */
   scale(pane) {
     if (!this.width) return 1;
-    const fit = Math.min((pane.clientWidth - 2 * PADDING) / this.width, (pane.clientHeight - 2 * PADDING) / this.height);
+    const [roomX, roomY] = [pane.clientWidth - 2 * PADDING, pane.clientHeight - 2 * PADDING];
+    const fit = Math.min(roomX / this.width, roomY / this.height);
     return Math.max(fit, 1e-3) * this.camera.zoom;
   }
 
@@ -126,12 +132,6 @@ export class Viewer {
       x: (event.clientX - bounds.left - pane.clientWidth / 2) / scale + this.camera.x,
       y: (event.clientY - bounds.top - pane.clientHeight / 2) / scale + this.camera.y,
     };
-  }
-
-  /** Screen position (CSS pixels inside the pane) of a source point. */
-  toPane(pane, x, y) {
-    const scale = this.scale(pane);
-    return { x: (x - this.camera.x) * scale + pane.clientWidth / 2, y: (y - this.camera.y) * scale + pane.clientHeight / 2 };
   }
 
   /** The finding under a source point: by its pixels, else by the smallest box around the point. */

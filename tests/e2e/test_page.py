@@ -413,6 +413,7 @@ def test_a_text_file_is_refused_in_words_and_the_next_picture_works(page: Page, 
     assert page.get_attribute("#problem", "role") == "alert"
     assert page.locator(".status").count() == 0, "an earlier answer must not stand beside the refusal"
     assert page.locator("#downloads-block").is_hidden()
+    assert page.locator("#box-draw").is_disabled()
     try_sample(page)
     assert page.inner_text("#problem") == ""
     assert page.locator(".status").count() == 1
