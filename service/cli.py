@@ -88,8 +88,6 @@ def serve(
     """
     settings = read_settings()
     log.to_stderr()
-    if settings.access == "off":
-        log.event("warning", "access_off", meaning="everybody who reaches this port may use the service")
     server.serve(settings, host, port, lambda url: typer.echo(f"Breast Cascade on {url} (research use only)"))
 
 

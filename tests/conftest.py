@@ -1,5 +1,6 @@
 """What every test shares: how long hypothesis may search, and a pipeline small enough to predict."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,17 @@ from tests.serving import serving
 # No deadline: two busy cores make honest code slow now and then. The number of examples keeps the suite short.
 settings.register_profile("house", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("house")
+
+
+@pytest.fixture
+def loggers_restored() -> Iterator[None]:
+    """For tests that send the service's log to a stderr which is gone after them."""
+    loggers = [logging.getLogger(name) for name in ("breast_cascade", "uvicorn")]
+    before = [(one.handlers, one.level, one.propagate) for one in loggers]
+    yield
+    for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        one.handlers, one.propagate = handlers, propagate
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,8 @@ def create_app(
 def _lifespan(service: Service, opener: Opener, failed: Failed) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        if service.settings.access == "off":
+            event("warning", "access_off", meaning="everybody who reaches this port may use the service")
         loading = asyncio.create_task(service.load(opener))
         loading.add_done_callback(partial(_report, failed))
         try:

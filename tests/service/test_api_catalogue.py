@@ -165,14 +165,10 @@ def test_log_leaves_tracebacks_out() -> None:
     assert "jane" not in log.JsonLines().format(record)
 
 
+@pytest.mark.usefixtures("loggers_restored")
 def test_log_goes_to_stderr_alone(capfd: pytest.CaptureFixture[str]) -> None:
-    loggers = [log.LOGGER, logging.getLogger("uvicorn")]
-    before = [(one.handlers, one.level, one.propagate) for one in loggers]
     log.to_stderr()
     log.event("info", "tested", n=1)
-    for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        one.handlers, one.propagate = handlers, propagate
-        one.setLevel(level)
     out, err = capfd.readouterr()
     assert (out, json.loads(err)["event"], json.loads(err)["n"]) == ("", "tested", 1)
 

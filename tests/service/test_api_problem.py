@@ -47,6 +47,11 @@ def test_new_subclass_inherits_its_status() -> None:
     assert (found.status, found.code) == (413, "still_too_large")
 
 
+def test_401_says_how_to_prove_oneself() -> None:
+    found = problem.of_error(errors.InputError("a", "b", "Do c.", "unauthorized"))
+    assert (found.status, found.headers) == (401, {"WWW-Authenticate": "Bearer"})
+
+
 def test_problem_is_rfc_9457() -> None:
     answer = problem.of_error(errors.BadParameter("x=2", "0 to 1", "Lower it.")).response()
     assert answer.media_type == "application/problem+json"

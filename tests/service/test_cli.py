@@ -27,6 +27,9 @@ from tests.tiny_pipeline import square
 ROOT = Path(cli.__file__).parent.parent
 
 
+pytestmark = pytest.mark.usefixtures("loggers_restored")
+
+
 @pytest.fixture(autouse=True)
 def only_tiny(monkeypatch: pytest.MonkeyPatch, tiny_pipelines: Path, tmp_path: Path) -> None:
     """The tiny pipeline and none of the bundled ones, in this process and in its children's environment."""
