@@ -1,0 +1,158 @@
+"""Findings against shapes whose size is known."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from service.image import Image, Mask, Region
+from service.measure import Finding, axes, findings
+from service.result import Patch
+
+NAMES = {1: "lesion", 2: "fat"}
+SPACING = st.floats(0.05, 0.4)
+
+
+def found(labels: NDArray[Any], patches: tuple[Patch, ...] = (), **about: Any) -> tuple[Finding, ...]:
+    """Findings of labels (height, width) or (depth, height, width)."""
+    grid = labels[np.newaxis] if labels.ndim == 2 else labels
+    image = Image(np.zeros((*grid.shape, 1), np.uint8), **about)
+    return findings(Mask(grid.astype(np.uint8), NAMES), image, patches)
+
+
+def ellipse(long: float, short: float, angle: float, spacing: tuple[float, float]) -> NDArray[np.bool_]:
+    """Pixels with their centre inside an ellipse of these half axes (mm), turned by ``angle``; spacing is (y, x)."""
+    dy, dx = spacing
+    height, width = (2 * math.ceil(long / d) + 7 for d in spacing)
+    y, x = np.mgrid[:height, :width]
+    # Off the pixel grid, so that no symmetry helps.
+    y, x = (y - height / 2 + 0.3) * dy, (x - width / 2 - 0.2) * dx
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    return np.asarray((along / long) ** 2 + (across / short) ** 2 <= 1)
+
+
+@given(st.floats(5, 12), st.floats(0.4, 1), st.floats(0, math.pi), SPACING, SPACING)
+def test_a_turned_ellipse_on_uneven_pixels(long: float, ratio: float, angle: float, dy: float, dx: float) -> None:
+    short = long * ratio
+    plane = ellipse(long, short, angle, (dy, dx))
+    (one,) = found(plane, spacing=(None, dy, dx), spacing_source="user")
+    assert one.area_mm2 == pytest.approx(math.pi * long * short, rel=0.03)
+    assert one.area_mm2 == pytest.approx(plane.sum() * dy * dx)
+    assert one.long_axis_mm == pytest.approx(2 * long, abs=1.5 * max(dy, dx))
+    # Near a circle the long axis may lie anywhere, hence a share of the difference beside the pixels.
+    assert one.short_axis_mm == pytest.approx(2 * short, abs=1.5 * max(dy, dx) + 0.01 * long)
+    assert one.volume_ml is None
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_a_rectangle_has_its_area_centroid_box_and_outline(width: int, height: int) -> None:
+    plane = np.zeros((40, 50))
+    plane[5 : 5 + height, 7 : 7 + width] = 1
+    (one,) = found(plane)
+    assert (one.id, one.label, one.area_px, one.slices) == (1, "lesion", width * height, (0, 1))
+    assert one.box == (7, 5, 7 + width, 5 + height)
+    assert one.centroid == pytest.approx((7 + (width - 1) / 2, 5 + (height - 1) / 2, 0))
+    xs, ys = zip(*one.contour, strict=True)
+    assert (min(xs), max(xs), min(ys), max(ys)) == (7, 6 + width, 5, 4 + height)
+    assert len(one.contour) <= 4
+
+
+def test_one_pixel_is_one_pixel_long() -> None:
+    assert axes(np.array([[3, 4]], np.int32), (1, 1)) == pytest.approx((1, 1))
+    assert axes(np.array([[3, 4]], np.int32), (0.5, 0.25)) == pytest.approx((0.5, 0.25))
+    assert axes(np.array([[0, 0], [9, 0]], np.int32), (1, 1)) == pytest.approx((10, 1))
+
+
+@pytest.mark.parametrize("spacing", [(None, None, None), (1.0, None, None), (1.0, 0.5, None), (1.0, None, 0.5)])
+def test_no_millimetres_without_spacing(spacing: Any) -> None:
+    (one,) = found(np.ones((3, 4, 5)), spacing=spacing, depth_axis="space")
+    assert (one.area_mm2, one.long_axis_mm, one.short_axis_mm, one.volume_ml) == (None, None, None, None)
+    assert one.long_axis_px > 0
+
+
+def test_volume_is_that_of_space_only() -> None:
+    ball = np.zeros((10, 20, 20))
+    ball[2:7, 5:15, 5:15] = 1
+    known = {"spacing": (2.0, 0.5, 0.4), "spacing_source": "nifti"}
+    (one,) = found(ball, depth_axis="space", **known)
+    assert one.volume_ml == pytest.approx(500 * 0.4 / 1000)
+    assert (one.slices, one.area_px) == ((2, 7), 100)
+    assert one.centroid == pytest.approx((9.5, 9.5, 4))
+    over_time = found(ball, depth_axis="time", **known)
+    assert len(over_time) == 5
+    assert all(each.volume_ml is None for each in over_time)
+    (flat,) = found(ball, depth_axis="space", spacing=(None, 0.5, 0.4))
+    assert flat.volume_ml is None
+    assert flat.area_mm2 == pytest.approx(20)
+
+
+def test_the_largest_slice_is_measured_by_its_largest_part() -> None:
+    volume = np.zeros((2, 40, 40))
+    volume[0, 2:30, 2:10] = 1
+    # In the largest slice a wide block and, apart from it, a small jagged piece; both join through slice 0.
+    volume[1, 2:30, 2:12] = 1
+    volume[0, 28:30, 2:20] = 1
+    volume[1, 28, 17] = volume[1, 29, 18] = volume[1, 28, 19] = volume[1, 27, 18] = 1
+    (one,) = found(volume, depth_axis="space")
+    assert one.area_px == 284
+    assert one.long_axis_px == pytest.approx(math.hypot(28, 10), abs=1)
+    assert set(one.contour) == {(2, 2), (11, 2), (2, 29), (11, 29)}
+
+
+def test_findings_come_by_falling_size_over_all_labels() -> None:
+    plane = np.zeros((20, 20))
+    plane[0:2, 0:2], plane[5:10, 5:10], plane[15:18, 15:18] = 1, 2, 1
+    out = found(plane)
+    assert [(one.id, one.label, one.area_px) for one in out] == [(1, "fat", 25), (2, "lesion", 9), (3, "lesion", 4)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "touches"),
+    [
+        (slice(0, 3), slice(4, 6), True),
+        (slice(17, 20), slice(4, 6), True),
+        (slice(4, 6), slice(0, 3), True),
+        (slice(4, 6), slice(27, 30), True),
+        (slice(1, 19), slice(1, 29), False),
+    ],
+)
+def test_touches_border_is_about_the_pictures_edge(rows: slice, columns: slice, touches: bool) -> None:
+    plane = np.zeros((20, 30))
+    plane[rows, columns] = 1
+    (one,) = found(plane)
+    assert one.touches_border is touches
+
+
+def test_score_is_the_mean_of_the_highest_probabilities_inside() -> None:
+    plane = np.zeros((10, 10))
+    plane[2:4, 2:6] = 1
+    left = Patch(Region(0, 0, 4, 10), np.full((1, 10, 4), 0.6, np.float32))
+    right = Patch(Region(3, 0, 10, 10), np.full((1, 10, 7), 0.8, np.float32))
+    (one,) = found(plane, (left, right))
+    assert one.score == pytest.approx((2 * 0.6 + 6 * 0.8) / 8)
+
+
+def test_score_of_a_volume_counts_each_slice_with_its_own_patch() -> None:
+    labels = np.zeros((3, 4, 4))
+    labels[1:, 1:3, 1:3] = 1
+    patches = tuple(
+        Patch(Region(1, 1, 3, 3, z, z + 1), np.full((1, 2, 2), p, np.float32)) for z, p in ((1, 0.5), (2, 1))
+    )
+    (one,) = found(labels, patches, depth_axis="space")
+    assert one.score == pytest.approx(0.75)
+
+
+def test_no_score_where_no_probability_is_known() -> None:
+    plane = np.zeros((10, 10))
+    plane[2:4, 2:6] = 1
+    assert found(plane)[0].score is None
+    elsewhere = Patch(Region(8, 8, 10, 10), np.ones((1, 2, 2), np.float32))
+    assert found(plane, (elsewhere,))[0].score is None
+
+
+def test_an_empty_mask_has_no_findings() -> None:
+    assert found(np.zeros((4, 4))) == ()
