@@ -255,7 +255,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate(raw)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ManifestError(
-            f"{path}: {error}", "a readable YAML file", "Restore the file or remove the folder."
+            f"{path}: {' '.join(str(error).split())}", "a readable YAML file", "Restore the file or remove the folder."
         ) from error
     except ValidationError as error:
         raise _readable(path, error) from error

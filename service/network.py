@@ -45,8 +45,8 @@ class Device:
     @staticmethod
     def parse(text: str, threads: int = 1) -> Device:
         """From ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. Raises DeviceError."""
-        kind, _, index = text.partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (index and not (kind == "cuda" and index.isdecimal())):
+        kind, colon, index = text.partition(":")
+        if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
             raise DeviceError(
                 f"device {text!r}", "auto, cpu, cuda or cuda:<number>", "Set BREAST_CASCADE_DEVICE to one of these."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def convolutions(size: int = 32, labels: int = 1, seed: int = 0) -> bytes:
     rng = np.random.default_rng(seed)
     widths = [1, 16, 16, labels]
     nodes, constants = [], {}
-    for n, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for n, (a, b) in enumerate(pairwise(widths)):
         kernels = rng.standard_normal((b, a, 3, 3)) / np.sqrt(4.5 * a)
         # Kernels that sum to 0 leave logits on both sides of it.
         constants[f"w{n}"] = (kernels - kernels.mean((2, 3), keepdims=True)).astype(np.float32)
@@ -127,3 +128,31 @@ def forgets_batch(size: int = 32) -> bytes:
     nodes = [helper.make_node("Reshape", ["image", "shape"], ["logits"])]
     axes = ["batch", 1, size, size]
     return graph(nodes, {"image": axes}, {"logits": axes}, {"shape": np.array([1, 1, size, size], np.int64)})
+
+
+def with_presence(labels: int, size: int = 32) -> bytes:
+    """A detector: logits 20 (x - 0.5), and presence logits that are 0 whatever it sees."""
+    nodes = [
+        helper.make_node("Sub", ["image", "half"], ["c"]),
+        helper.make_node("Mul", ["c", "gain"], ["logits"]),
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "none"], ["presence"]),
+    ]
+    axes = ["batch", 1, size, size]
+    constants = {"half": [0.5], "gain": [20.0], "none": np.zeros((1, labels), np.float32)}
+    return graph(nodes, {"image": axes}, {"logits": axes, "presence": ["batch", labels]}, constants)
+
+
+def one_box(x: float, y: float, width: float, height: float, size: int = 32) -> bytes:
+    """A detector in the manner of YOLO with two anchors: one box with score 0.9 whatever it sees, one with 0.1."""
+    rows = [[x, x], [y, y], [width, width], [height, height], [0.9, 0.1]]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"], axis=1),
+        helper.make_node("Unsqueeze", ["flat", "last"], ["column"]),
+        helper.make_node("Mul", ["column", "none"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "rows"], ["output0"]),
+    ]
+    constants = {"last": np.array([2], np.int64), "none": [0.0], "rows": [rows]}
+    return graph(nodes, {"image": ["batch", 1, size, size]}, {"output0": ["batch", 5, 2]}, constants)

@@ -43,8 +43,8 @@ def through(mask: NDArray[np.uint8], size: tuple[int, int], **block: Any) -> NDA
 def may_change(mask: NDArray[np.uint8], size: tuple[int, int], letterbox: bool = False) -> NDArray[np.bool_]:
     """Pixels within one network pixel of the mask's edge.
 
-    A network pixel is ``crop side / network side`` source pixels along each axis (the content's side in a letterbox), at
-    least one, rounded up; near is what sees another value inside a box that reaches as far to each side.
+    A network pixel is ``crop side / network side`` source pixels along each axis (the same along both in a letterbox),
+    at least one, rounded up; near is what sees another value inside a box that reaches as far to each side.
     """
     sides = [a / b for a, b in zip(mask.shape, size, strict=True)]
     reach = [max(1, math.ceil(max(sides) if letterbox else side)) for side in sides]

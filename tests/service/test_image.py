@@ -82,7 +82,9 @@ def test_crop_is_a_copy() -> None:
 
 
 def test_paste_refuses_a_patch_of_another_shape() -> None:
-    with pytest.raises(BadParameter, match=r"Found a patch of shape \(1, 2, 2\); wanted the region's shape \(1, 2, 3\)"):
+    with pytest.raises(
+        BadParameter, match=r"Found a patch of shape \(1, 2, 2\); wanted the region's shape \(1, 2, 3\)"
+    ):
         paste(np.zeros((1, 2, 2)), Region(0, 0, 3, 2), np.zeros((1, 8, 8)))
 
 
