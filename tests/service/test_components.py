@@ -71,5 +71,12 @@ def test_a_gap_of_a_slice_parts() -> None:
     assert [one.size for one in components(present, spatial=True)] == [4, 4]
 
 
+@pytest.mark.parametrize(("left", "count"), [(1, 1), (2, 2), (5, 2)])
+def test_parts_of_neighbouring_slices_join_where_they_touch_and_not_beside(left: int, count: int) -> None:
+    present = np.zeros((2, 3, 8), bool)
+    present[0, 1, 0] = present[1, 1, left] = True
+    assert len(components(present, spatial=True)) == count
+
+
 def test_nothing_has_no_components() -> None:
     assert components(np.zeros((3, 4, 5), bool), spatial=True) == []

@@ -236,6 +236,28 @@ def test_a_yolo_output(root: Path) -> None:
     assert answer.result.stages[0].regions[0].region == Region(10, 18, 22, 30)
 
 
+def test_a_map_pipeline_from_files(root: Path) -> None:
+    def with_depth(raw: Raw) -> None:
+        depth = {**raw["stages"][0], "name": "depth", "kind": "map", "labels": []}
+        del depth["decode"]
+        lesion = {**raw["stages"][1], "on": "image", "with": ["depth"]}
+        raw["stages"] = [depth, lesion]
+
+    edited(tiny(root), with_depth)
+    with_weights(tiny(root), 0, tiny_graphs.threshold())
+    with pytest.raises(WeightsError, match=r"inputs \{'image': \(1, 32, 32\)\}.*wanted \{'image': \(2, 32, 32\)\}"):
+        Engine.open((root,), "cpu")
+    content = tiny_graphs.last_channel(32, 2)
+    with_weights(tiny(root), 1, content)
+    # Both stages' files are called the same here; the map's is written anew.
+    (tiny(root) / "depth.onnx").write_bytes(tiny_graphs.threshold())
+    digest = hashlib.sha256(tiny_graphs.threshold()).hexdigest()
+    edited(tiny(root), lambda raw: raw["stages"][0]["weights"]["network"].update(file="depth.onnx", sha256=digest))
+    answer = Engine.open((root,), "cpu").segment(picture(square(8, 8, 32)), Request())
+    # The lesion is where the map is above a half, and the map is -10 or 10.
+    np.testing.assert_array_equal(answer.result.mask.labels[0], square(8, 8, 32) > 0)
+
+
 def prompting(root: Path, decoder: bytes) -> None:
     """The segmenter becomes a prompt stage of an encoder and a decoder."""
     files = {"encoder": tiny_graphs.encoder(), "decoder": decoder}

@@ -12,10 +12,11 @@ from service.errors import DeviceError, WeightsError
 from service.network import CPU, CUDA, Device, OnnxNetwork
 from tests import tiny_graphs
 
+ON_CPU = Device("cpu")
 cpu_only = pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime knows CUDA")
 
 
-def network(content: bytes, device: Device = Device("cpu")) -> OnnxNetwork:
+def network(content: bytes, device: Device = ON_CPU) -> OnnxNetwork:
     return OnnxNetwork(content, "tiny.onnx", device)
 
 
@@ -114,7 +115,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
 
 
 def test_a_gpu_that_the_session_does_not_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As with a CUDA build whose libraries are missing: the provider is listed and the session falls back without a word.
+    # As with a CUDA build whose libraries are missing: the provider is listed, the session falls back without a word.
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     real = onnxruntime.InferenceSession
     asked: list[Any] = []
