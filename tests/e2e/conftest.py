@@ -25,13 +25,15 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-WAIT_MS = 30_000
+# Long, for a machine that trains beside its tests; that the service is ready within 30 s is measured elsewhere.
+WAIT_MS = 120_000
+READY_WITHIN = 120.0
 
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """Address of the service, started as `breast-cascade serve` starts it, on a free port and with its own data."""
-    with running_service() as client:
+    with running_service(READY_WITHIN) as client:
         yield str(client.base_url).rstrip("/")
 
 
