@@ -78,16 +78,16 @@ def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -
     """
     _check(recipe)
     out = out.resolve()
-    last = out / RUN / "weights" / "last.pt"
+    path, last = out / ONNX, out / RUN / "weights" / "last.pt"
     if last.exists() and not resume:
         raise FileExistsError(
             f"Found a run in {out}; wanted an empty folder. Pass --resume to go on or choose another folder."
         )
-    yolo = _ultralytics(out / CONFIG)
-    description = write_folder(recipe, data, out / DATA)
-    best = _train(yolo, recipe, description, last)
-    path = out / ONNX
-    export_raw(yolo(best).model, recipe.input.channels, recipe.input.size, path)
+    # The graph is written last: where it is, the run is done.
+    if not path.exists():
+        yolo = _ultralytics(out / CONFIG)
+        best = _train(yolo, recipe, write_folder(recipe, data, out / DATA), last)
+        export_raw(yolo(best).model, recipe.input.channels, recipe.input.size, path)
     return path
 
 
@@ -189,7 +189,7 @@ def _train(yolo: Any, recipe: Recipe, description: Path, last: Path) -> Path:
         yolo(plan.model).train(data=str(description), **_arguments(recipe, plan, last.parent.parent))
         return best
     model = yolo(last)
-    # A finished run has its epoch taken out; to train on from there would start anew.
+    # ultralytics takes the epoch out of a finished run; told to resume that, it would start anew.
     if model.ckpt["epoch"] >= 0:
         model.train(resume=True)
     return best
