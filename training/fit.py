@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.recipe import Recipe, resolve
 from training.samples import CACHED_SIDE, Samples, load
-from training.split import split
+from training.split import Split, split
 from training.tasks import TASKS
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
@@ -111,7 +111,7 @@ def _start(recipe: Recipe) -> State:
 
 
 def moving_average(decay: float, averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-    """Exponential moving average that forgets the random start: the decay grows with the ``count`` of updates so far."""
+    """Exponential moving average that forgets the random start: the decay grows with ``count``, the updates so far."""
     if not averaged.is_floating_point():
         return current
     return torch.lerp(averaged, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
@@ -119,6 +119,7 @@ def moving_average(decay: float, averaged: Tensor, current: Tensor, count: Tenso
 
 def _loaders(recipe: Recipe, data: Path, workers: int) -> tuple[DataLoader[Any], DataLoader[Any]]:
     parts = split(resolve(recipe.dataset)(data, **recipe.dataset.arguments), recipe.test_fold, recipe.validation)
+    _check_enough(parts, recipe.schedule.batch)
     longest = CACHED_SIDE if recipe.task == "localise" else None
     train = Samples(load(parts.train, longest), recipe, training=True)
     validation = Samples(load(parts.validation, longest), recipe, training=False)
@@ -128,6 +129,14 @@ def _loaders(recipe: Recipe, data: Path, workers: int) -> tuple[DataLoader[Any],
         DataLoader(train, batch, shuffle=True, drop_last=True, num_workers=workers, generator=order),
         DataLoader(validation, batch, num_workers=0),
     )
+
+
+def _check_enough(parts: Split, batch: int) -> None:
+    if len(parts.train) < batch or not parts.validation:
+        raise ValueError(
+            f"Found {len(parts.train)} training and {len(parts.validation)} validation cases; wanted a batch of {batch}"
+            " and at least one. Give more cases, a smaller batch or a larger validation part."
+        )
 
 
 def _progress() -> Progress:
@@ -154,7 +163,7 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
 
 
 def _one_epoch(recipe: Recipe, state: State, batches: DataLoader[Any], progress: Progress) -> None:
-    batches.dataset.epoch = state.epoch  # type: ignore[attr-defined]
+    _begin(recipe.schedule.seed, state.epoch, batches)
     state.network.train()
     bar = progress.add_task(f"epoch {state.epoch + 1}", total=len(batches), note="")
     losses = []
@@ -166,6 +175,17 @@ def _one_epoch(recipe: Recipe, state: State, batches: DataLoader[Any], progress:
     progress.remove_task(bar)
     state.epoch += 1
     state.history.append({"loss": float(np.mean(losses)), "learning_rate": learning_rate(recipe, state.epoch)})
+
+
+def _begin(seed: int, epoch: int, batches: DataLoader[Any]) -> None:
+    """Make augmentation, order and dropout of an epoch depend on nothing before it.
+
+    A resumed run then goes on as if it had never been interrupted.
+    """
+    batches.dataset.epoch = epoch  # type: ignore[attr-defined]
+    number = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+    torch.manual_seed(number)
+    batches.generator.manual_seed(number)  # type: ignore[union-attr]
 
 
 def _step(recipe: Recipe, state: State, batch: tuple[Tensor, Tensor, Tensor]) -> float:
@@ -202,6 +222,10 @@ def _validate(recipe: Recipe, state: State, batches: DataLoader[Any], out: Path)
             output = state.average(image.contiguous(memory_format=torch.channels_last))
         scores.append(TASKS[recipe.task].score(_as_float(output), target, category))
     score = float(torch.cat(scores).nanmean())
+    if math.isnan(score):
+        raise ValueError(
+            "Found no validation case with a lesion; wanted at least one. Give more cases or a larger validation part."
+        )
     state.history[-1]["validation"] = score
     if score > state.best:
         state.best = score

@@ -16,7 +16,7 @@ class Part(Frozen):
     """A class or function by dotted path, with its keyword arguments."""
 
     path: str
-    arguments: dict[str, Any] = {}
+    arguments: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
 class Augment(Frozen):
@@ -48,8 +48,8 @@ class Schedule(Frozen):
 class Recipe(Frozen):
     """One network's training.
 
-    ``task`` ``localise`` learns the lesion in the whole picture and whether there is one; ``segment`` learns it in crops
-    around jittered true boxes, ``negatives`` of them elsewhere; ``classify`` learns the category of such crops.
+    ``task`` ``localise`` learns the lesion in the whole picture and whether there is one; ``segment`` learns it in
+    crops around jittered true boxes, ``negatives`` of them elsewhere; ``classify`` learns the category of such crops.
     ``start`` names a checkpoint whose matching weights are taken over before training.
     """
 
