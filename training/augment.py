@@ -40,9 +40,7 @@ class Strength:
     burn_in: float = 0.3
 
 
-def view(
-    image: Grey, mask: Grey, region: Region, strength: Strength, rng: np.random.Generator
-) -> tuple[Grey, Grey]:
+def view(image: Grey, mask: Grey, region: Region, strength: Strength, rng: np.random.Generator) -> tuple[Grey, Grey]:
     """What is seen when ``region`` is looked at through a random flip, scale, stretch, shift and rotation.
 
     The result has about the region's own size in pixels, at most 448 on the longer side; outside the picture is 0.
@@ -58,9 +56,7 @@ def _warp(plane: Grey, matrix: NDArray[np.float64], size: tuple[int, int], metho
     return np.asarray(cv2.warpAffine(plane, matrix, size, flags=method, borderMode=cv2.BORDER_CONSTANT), np.uint8)
 
 
-def _affine(
-    region: Region, size: tuple[int, int], strength: Strength, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _affine(region: Region, size: tuple[int, int], strength: Strength, rng: np.random.Generator) -> NDArray[np.float64]:
     """2 x 3 map from source pixels to a view of ``size`` (width, height)."""
     low, high = np.log(strength.scale)
     zoom = np.exp(rng.uniform(low, high))
@@ -154,7 +150,8 @@ def _calipers(image: Grey, mask: Grey, rng: np.random.Generator) -> None:
     grey, arm = int(rng.integers(160, 256)), int(rng.integers(3, 8))
     (y0, x0), (y1, x1) = ends.tolist()
     for x, y in ((x0, y0), (x1, y1)):
-        cv2.drawMarker(image, (x, y), grey, cv2.MARKER_CROSS if rng.random() < 0.7 else cv2.MARKER_TILTED_CROSS, 2 * arm)
+        shape = cv2.MARKER_CROSS if rng.random() < 0.7 else cv2.MARKER_TILTED_CROSS
+        cv2.drawMarker(image, (x, y), grey, shape, 2 * arm)
     if rng.random() < 0.7:
         for t in np.linspace(0, 1, int(rng.integers(8, 30))):
             cv2.circle(image, (int(x0 + t * (x1 - x0)), int(y0 + t * (y1 - y0))), 0, grey, -1)
@@ -173,4 +170,5 @@ def _bar(image: Grey, rng: np.random.Generator) -> None:
     """Cover a strip along one edge: the frame of a viewer, a grey wedge, an empty margin."""
     turned = np.rot90(image, int(rng.integers(0, 4)))
     strip = turned[: max(1, int(turned.shape[0] * rng.uniform(0.02, 0.12)))]
-    strip[:] = np.linspace(0, 255, strip.shape[1]).astype(np.uint8) if rng.random() < 0.2 else int(rng.choice((0, 0, 40)))
+    wedge = np.linspace(0, 255, strip.shape[1]).astype(np.uint8)
+    strip[:] = wedge if rng.random() < 0.2 else int(rng.choice((0, 0, 40)))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from service.image import Region, crop
-from service.manifest import InputSpec, Look, Window
+from service.manifest import InputSpec, Window
 from service.preprocess import prepare, resize
 from service.stages import looked_at
 from training import augment
@@ -57,7 +57,8 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """(input (channels, h, w), target mask (1, h, w) 0 to 1, category) per case.
 
     Category is 1 or 0 for ``localise`` and ``segment`` (is any lesion in view), the index in CLASSES for ``classify``,
-    -1 where it is ambiguous. With ``training`` off nothing is random: the whole picture, or the crop around the true box.
+    -1 where it is ambiguous. With ``training`` off nothing is random: the whole picture, or the crop around the true
+    box.
     """
 
     def __init__(self, loaded: Sequence[Loaded], recipe: Recipe, *, training: bool) -> None:

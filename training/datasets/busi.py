@@ -100,9 +100,7 @@ def _public(root: Path) -> Iterable[Case]:
     for group, (_, category) in zip(groups, found, strict=True):
         classes_of.setdefault(group, set()).add(category)
     for (path, category), group, fold in zip(found, groups, folds, strict=True):
-        yield Case(
-            path.stem, path, _masks_of(path), category, f"group{group:04d}", fold, len(classes_of[group]) > 1
-        )
+        yield Case(path.stem, path, _masks_of(path), category, f"group{group:04d}", fold, len(classes_of[group]) > 1)
 
 
 def _masks_of(image: Path) -> tuple[Path, ...]:
