@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from service.image import Region
 
 Grey = NDArray[np.uint8]
+GENTLE = 1 / 3
 CHARACTERS = np.array(list("ABCDEFGHIKLMNOPRSTUVXYZ0123456789.:-/ "))
 
 
@@ -28,6 +29,9 @@ class Strength:
         stretch: greatest change of aspect ratio, as a factor above 1.
         shift: of the region, fraction of its side.
         rotation: degrees either way.
+        gentle: probability that scale, shift and rotation go only a third of that far, so that pictures as they come
+            stay the most frequent ones.
+        echo: probability that the lesion's own brightness changes against its surroundings.
         photometric: probability of each change of grey values.
         burn_in: probability of each kind of burnt-in mark.
     """
@@ -36,6 +40,8 @@ class Strength:
     stretch: float = 1.2
     shift: float = 0.1
     rotation: float = 12.0
+    gentle: float = 0.5
+    echo: float = 0.2
     photometric: float = 0.35
     burn_in: float = 0.3
 
@@ -58,18 +64,34 @@ def _warp(plane: Grey, matrix: NDArray[np.float64], size: tuple[int, int], metho
 
 def _affine(region: Region, size: tuple[int, int], strength: Strength, rng: np.random.Generator) -> NDArray[np.float64]:
     """2 x 3 map from source pixels to a view of ``size`` (width, height)."""
+    reach = GENTLE if rng.random() < strength.gentle else 1.0
     low, high = np.log(strength.scale)
-    zoom = np.exp(rng.uniform(low, high))
+    zoom = np.exp(reach * rng.uniform(low, high))
     stretch = np.exp(rng.uniform(-1, 1) * np.log(strength.stretch))
     sx = zoom * stretch * size[0] / region.width * rng.choice((-1, 1))
     sy = zoom / stretch * size[1] / region.height
-    angle = np.deg2rad(rng.uniform(-strength.rotation, strength.rotation))
+    angle = reach * np.deg2rad(rng.uniform(-strength.rotation, strength.rotation))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([sx, sy])
     centre = np.array([region.left + region.right - 1, region.top + region.bottom - 1]) / 2
-    centre += rng.uniform(-strength.shift, strength.shift, 2) * (region.width, region.height)
+    centre += reach * rng.uniform(-strength.shift, strength.shift, 2) * (region.width, region.height)
     middle = (np.array(size) - 1) / 2
     return np.column_stack([linear, middle - linear @ centre])
+
+
+def lesion_echo(image: Grey, mask: Grey, probability: float, rng: np.random.Generator) -> Grey:
+    """Brighten or darken the lesion against its surroundings, with ``probability``.
+
+    Most lesions of public sets are darker than the tissue around them; the few isoechoic and hyperechoic ones are what
+    networks trained on those sets miss.
+    """
+    if rng.random() >= probability or not mask.any():
+        return image
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), rng.uniform(0.8, 3.0))
+    inside, around = float(image[mask > 0].mean()), float(image[mask == 0].mean()) if (mask == 0).any() else 0.0
+    wanted = rng.uniform(0.4, 1.5) * max(around, 10.0)
+    changed = image * np.float32(np.clip(wanted / max(inside, 8.0), 0.5, 3.0))
+    return np.clip(image * (1 - soft) + changed * soft, 0, 255).astype(np.uint8)
 
 
 def photometric(image: Grey, probability: float, rng: np.random.Generator) -> Grey:

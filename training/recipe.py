@@ -26,6 +26,8 @@ class Augment(Frozen):
     stretch: float = 1.2
     shift: float = 0.1
     rotation: float = 12.0
+    gentle: float = 0.5
+    echo: float = 0.2
     photometric: float = 0.35
     burn_in: float = 0.3
 

@@ -84,6 +84,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         if not self.training:
             return crop(one.image[None], region)[0], crop(one.mask[None], region)[0]
         image, mask = augment.view(one.image, one.mask, region, self.strength, rng)
+        image = augment.lesion_echo(image, mask, self.strength.echo, rng)
         image = augment.photometric(image, self.strength.photometric, rng)
         return augment.burn_in(image, mask, self.strength.burn_in, rng), mask
 
