@@ -9,7 +9,9 @@ from torch import Tensor, nn
 class ConvNormAct(nn.Sequential):
     """Convolution, batch norm, ReLU; (batch, in, h, w) to (batch, out, ceil(h / stride), ceil(w / stride))."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1, act: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1, act: bool = True
+    ) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
             nn.BatchNorm2d(out_channels),
@@ -27,7 +29,9 @@ class ResidualBlock(nn.Module):
             ConvNormAct(out_channels, out_channels, act=False),
         )
         same = in_channels == out_channels and stride == 1
-        self.shortcut = nn.Identity() if same else ConvNormAct(in_channels, out_channels, kernel=1, stride=stride, act=False)
+        self.shortcut = (
+            nn.Identity() if same else ConvNormAct(in_channels, out_channels, kernel=1, stride=stride, act=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
@@ -38,7 +42,9 @@ class GlobalContext(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 1))
+        self.project = nn.Sequential(
+            nn.Conv2d(channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.project(x.mean(dim=(2, 3), keepdim=True))

@@ -8,6 +8,7 @@ image-level head says whether the structure is there at all, so that an empty pi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +41,8 @@ class CompactUNet(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            ConvNormAct(in_channels, widths[0], stride=2), ResidualBlock(widths[0], widths[0])
-        )
-        self.down = nn.ModuleList(_stage(above, here) for above, here in zip(widths, widths[1:], strict=False))
+        self.stem = nn.Sequential(ConvNormAct(in_channels, widths[0], stride=2), ResidualBlock(widths[0], widths[0]))
+        self.down = nn.ModuleList(_stage(above, here) for above, here in pairwise(widths))
         self.context = GlobalContext(widths[-1])
         pairs = list(zip(widths[::-1], widths[-2::-1], strict=False))
         self.up = nn.ModuleList(_Merge(below, here) for below, here in pairs)
@@ -82,10 +81,8 @@ class CompactClassifier(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            ConvNormAct(in_channels, widths[0], stride=2), ResidualBlock(widths[0], widths[0])
-        )
-        self.down = nn.ModuleList(_stage(above, here) for above, here in zip(widths, widths[1:], strict=False))
+        self.stem = nn.Sequential(ConvNormAct(in_channels, widths[0], stride=2), ResidualBlock(widths[0], widths[0]))
+        self.down = nn.ModuleList(_stage(above, here) for above, here in pairwise(widths))
         self.context = GlobalContext(widths[-1])
         self.head = _ImageHead(widths[-1] + widths[-2], classes, dropout)
 

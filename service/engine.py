@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -179,6 +180,7 @@ def _provenance(pipeline: LoadedPipeline, image: Image) -> dict[str, object]:
     }
 
 
+@cache
 def software() -> dict[str, str]:
     """Versions that can change a result; what is not installed is left out."""
     versions = {"breast-cascade": __version__}

@@ -49,13 +49,16 @@ def fit(
 @app.command()
 def export(
     template: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Pipeline template (YAML).")],
-    weights: Annotated[list[str], typer.Option(help="STAGE=PATH of a best.pt; once for each stage.")],
+    weights: Annotated[list[str], typer.Option(help="STAGE=PATH of a best.pt; repeated for a stage: the mean of all.")],
     out: Out,
 ) -> None:
     """Export every stage to ONNX, check it against torch and write the manifest; prints the pipeline's folder."""
     from training.export import export_pipeline
 
-    typer.echo(export_pipeline(template, dict(_pair(one) for one in weights), out))
+    members: dict[str, list[Path]] = {}
+    for stage, path in map(_pair, weights):
+        members.setdefault(stage, []).append(path)
+    typer.echo(export_pipeline(template, members, out))
 
 
 def _pair(text: str) -> tuple[str, Path]:

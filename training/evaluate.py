@@ -43,7 +43,10 @@ class Bench:
 
     @staticmethod
     def open(folder: Path, threads: int = 2) -> Bench:
-        """From a pipeline folder ``<root>/<name>/<version>``. Raises ValueError when its first stage is no map-based detector."""
+        """From a pipeline folder ``<root>/<name>/<version>``.
+
+        Raises ValueError when its first stage is no map-based detector.
+        """
         engine = Engine.open([folder.parent.parent], "cpu", threads)
         pipeline = engine.pipeline(folder.parent.name, folder.name)
         return Bench(engine, pipeline, single_stage(pipeline))
@@ -62,9 +65,7 @@ def single_stage(pipeline: LoadedPipeline) -> Cascade:
             f"Found {first.spec.kind} as first stage; wanted a detector that decodes components of a map. "
             "Only such a localiser has a single-stage answer of its own."
         )
-    spec = first.spec.model_copy(
-        update={"kind": "segment", "decode": None, "threshold": first.spec.decode.threshold}
-    )
+    spec = first.spec.model_copy(update={"kind": "segment", "decode": None, "threshold": first.spec.decode.threshold})
     return Cascade(pipeline.manifest, (Segment(spec, first.network),))
 
 
@@ -111,9 +112,7 @@ def _rounded(values: Any) -> dict[str, float] | None:
     return None if values is None else {name: round(value, 6) for name, value in values.items()}
 
 
-def _lesion_row(
-    bench: Bench, image: Image, truth: NDArray[np.bool_], boxes: Sequence[Region], answer: Answer
-) -> Row:
+def _lesion_row(bench: Bench, image: Image, truth: NDArray[np.bool_], boxes: Sequence[Region], answer: Answer) -> Row:
     """What only a picture with a lesion has: how well it was localised, and the segmenter given the true boxes."""
     localised = [look.region for look in answer.result.stages[0].regions]
     seen = np.zeros(truth.shape, bool)
@@ -129,7 +128,7 @@ def _lesion_row(
 
 
 def metrics(rows: Sequence[Row], on: str) -> tuple[Metric, ...]:
-    """The figures of a card from per-image rows, with 95 % bootstrap intervals over images; ``on`` names the pictures."""
+    """The figures of a card from per-image rows, with 95 % bootstrap intervals; ``on`` names the pictures."""
     lesions = [row for row in rows if row["category"] != "normal"]
     normals = [row for row in rows if row["category"] == "normal"]
     found = [
@@ -182,9 +181,7 @@ def _resampled(
 
 def _classified(rows: Sequence[Row], on: str) -> list[Metric | None]:
     """Benign against malignant where something was found and classified, ambiguous groups left out."""
-    scored = [
-        row for row in rows if row["classification"] and row["category"] != "normal" and not row["ambiguous"]
-    ]
+    scored = [row for row in rows if row["classification"] and row["category"] != "normal" and not row["ambiguous"]]
     if len({row["category"] for row in scored}) < 2:
         return []
     right = [float(max(row["classification"], key=row["classification"].get) == row["category"]) for row in scored]

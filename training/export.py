@@ -1,14 +1,14 @@
 """A trained network to the ONNX file that serves, and a pipeline template to a manifest.
 
 Batch norm is folded into the convolutions and the weights are rounded to 8 bits per output channel *before* export, so
-that the file stores a quarter of the bytes and still equals torch: each weight is an integer times its channel's scale,
-multiplied out once when the file is loaded. Arithmetic stays float32.
+that the file stores a quarter of the bytes and still equals torch: each weight is an integer times its channel's
+scale, multiplied out once when the file is loaded. Arithmetic stays float32.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,20 @@ OUTPUTS = {"localise": ["logits", "presence"], "segment": ["logits"], "classify"
 SMALLEST_PACKED = 256
 
 
+class Ensemble(nn.Module):
+    """Mean of the outputs of several networks of one shape, trained from different seeds."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, image: Tensor) -> Any:
+        outputs = [member(image) for member in self.members]
+        if isinstance(outputs[0], tuple):
+            return tuple(torch.stack(parts).mean(dim=0) for parts in zip(*outputs, strict=True))
+        return torch.stack(outputs).mean(dim=0)
+
+
 class Mirrored(nn.Module):
     """Mean of a network's outputs for a picture and its mirror image; maps are mirrored back."""
 
@@ -54,8 +68,17 @@ def _mean(straight: Tensor, mirrored: Tensor) -> Tensor:
     return (straight + (mirrored.flip(3) if mirrored.ndim == 4 else mirrored)) / 2
 
 
-def deployable(recipe: Recipe, weights: Path, *, mirror: bool) -> nn.Module:
-    """The trained network as it will be exported: evaluation mode, batch norm folded, convolutions rounded to 8 bits."""
+def deployable(recipe: Recipe, weights: Sequence[Path], *, mirror: bool) -> nn.Module:
+    """The trained network as it will be exported: evaluation mode, batch norm folded, convolutions rounded to 8 bits.
+
+    Several weight files (of one recipe, different seeds) become one network that gives the mean of their outputs.
+    """
+    members = [_folded(recipe, path) for path in weights]
+    network = members[0] if len(members) == 1 else Ensemble(members)
+    return (Mirrored(network) if mirror else network).eval()
+
+
+def _folded(recipe: Recipe, weights: Path) -> nn.Module:
     network = build_network(recipe.model_copy(update={"start": None}))
     network.load_state_dict(torch.load(weights, weights_only=True))
     network.eval()
@@ -66,7 +89,7 @@ def deployable(recipe: Recipe, weights: Path, *, mirror: bool) -> nn.Module:
         if _packable(tuple(parameter.shape)):
             codes, scale = packed(parameter.detach().numpy())
             parameter.data = torch.from_numpy(codes.astype(np.float32) * scale)
-    return Mirrored(network).eval() if mirror else network
+    return network
 
 
 def _packable(shape: tuple[int, ...]) -> bool:
@@ -87,7 +110,7 @@ def packed(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.fl
 def export_network(network: nn.Module, recipe: Recipe, path: Path) -> float:
     """Write ``path`` (fixed height and width, dynamic batch) and return the largest relative difference from torch.
 
-    Raises ValueError when ONNX Runtime and torch differ by more than 1e-4 x max(1, largest |output|) at batch 1, 3 or 5.
+    Raises ValueError when ONNX Runtime and torch differ by more than 1e-4 x max(1, largest |output|).
     """
     # Two images: with one, the exporter would take the batch for a constant.
     example = torch.zeros(2, recipe.input.channels, *recipe.input.size)
@@ -140,7 +163,7 @@ def _relative(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> floa
 
 
 def _stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store every convolution weight that 8-bit codes hold exactly as codes and scales, multiplied out in front of its use."""
+    """Store every convolution weight that 8-bit codes hold exactly as codes and scales, multiplied out before use."""
     graph = model.graph
     kept: list[onnx.TensorProto] = []
     unpack: list[onnx.NodeProto] = []
@@ -150,7 +173,9 @@ def _stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
         if codes is None or not np.array_equal(codes.astype(np.float32) * scale, value):
             kept.append(one)
             continue
-        kept += [numpy_helper.from_array(codes, f"{one.name}.codes"), numpy_helper.from_array(scale, f"{one.name}.scale")]
+        kept += [
+            numpy_helper.from_array(part, f"{one.name}.{kind}") for part, kind in ((codes, "codes"), (scale, "scale"))
+        ]
         unpack.append(helper.make_node("Cast", [f"{one.name}.codes"], [f"{one.name}.whole"], to=TensorProto.FLOAT))
         unpack.append(helper.make_node("Mul", [f"{one.name}.whole", f"{one.name}.scale"], [one.name]))
     nodes = list(graph.node)
@@ -161,12 +186,12 @@ def _stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def export_pipeline(template: Path, weights: Mapping[str, Path], out: Path) -> Path:
+def export_pipeline(template: Path, weights: Mapping[str, Sequence[Path]], out: Path) -> Path:
     """Export every stage of a pipeline template and write its manifest; returns ``out/<name>/<version>``.
 
-    The template is a manifest whose stages name a ``recipe`` (relative to the template) and ``mirror`` instead of input,
-    look, weights and training. ``weights`` holds the state dict of each stage by name. Evidence is left without metrics:
-    `training.evaluate` measures and fills them in.
+    The template is a manifest whose stages name a ``recipe`` (relative to the template) and ``mirror`` instead of
+    input, look, weights and training. ``weights`` holds the state dicts of each stage by name, several for an
+    ensemble. Evidence is left without metrics: `training.evaluate` measures and fills them in.
     """
     content = read_yaml(template.read_text(encoding="utf-8"))
     folder = out / content["name"] / content["version"]
@@ -177,7 +202,7 @@ def export_pipeline(template: Path, weights: Mapping[str, Path], out: Path) -> P
 
 
 def _export_stage(
-    stage: dict[str, Any], recipes: Path, weights: Mapping[str, Path], folder: Path
+    stage: dict[str, Any], recipes: Path, weights: Mapping[str, Sequence[Path]], folder: Path
 ) -> dict[str, Any]:
     name = stage["name"]
     if name not in weights:
@@ -191,11 +216,14 @@ def _export_stage(
         "recipe": recipe.name,
         "network": recipe.network.model_dump(),
         "dataset": recipe.dataset.model_dump(),
+        "members": len(weights[name]),
         "test_fold": recipe.test_fold,
+        "validation": recipe.validation,
         "onnx_against_torch": float(f"{difference:.1e}"),
     }
     look = {} if stage.get("on", "image") == "image" else {"look": recipe.look.model_dump()}
-    return stage | look | {"input": recipe.input.model_dump(mode="json"), "weights": {"network": file}, "training": training}
+    given = {"input": recipe.input.model_dump(mode="json"), "weights": {"network": file}, "training": training}
+    return stage | look | given
 
 
 def digest(path: Path) -> str:

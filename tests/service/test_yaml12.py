@@ -9,7 +9,12 @@ from service.yaml12 import read_yaml
 
 
 def test_on_is_a_word_and_true_a_boolean() -> None:
-    assert read_yaml("{on: localise, off: no, a: true, b: False}") == {"on": "localise", "off": "no", "a": True, "b": False}
+    assert read_yaml("{on: localise, off: no, a: true, b: False}") == {
+        "on": "localise",
+        "off": "no",
+        "a": True,
+        "b": False,
+    }
 
 
 def test_other_readers_are_left_alone() -> None:

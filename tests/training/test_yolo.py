@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,6 @@ from training.split import split
 from training.torchvision_cpu import nms
 from training.yolo import boxes_of, is_yolo, train_yolo, write_folder
 
-torch = pytest.importorskip("torch")
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "training" / "recipes"
 SIDE = 64
@@ -224,6 +225,14 @@ def test_without_ultralytics_the_error_names_extra_and_licence(monkeypatch: pyte
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ModuleNotFoundError, match=r"Found no module ultralytics; .*AGPL-3.0.*\[train,yolo\]"):
         train_yolo(_recipe(), tmp_path, tmp_path / "run")
+
+
+def test_one_file_imports_ultralytics_and_only_inside_a_function() -> None:
+    imports = re.compile(r"^( *)(import|from) ultralytics", re.MULTILINE)
+    files = [path for folder in ("models", "service", "training") for path in (ROOT / folder).rglob("*.py")]
+    found = {path.name: imports.findall(path.read_text(encoding="utf-8")) for path in files}
+    assert {name for name, lines in found.items() if lines} == {"yolo.py"}
+    assert all(indent for indent, _ in found["yolo.py"])
 
 
 def test_one_recipe_is_for_yolo_and_the_others_are_not() -> None:
