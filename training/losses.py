@@ -22,6 +22,8 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
 
 
-def dice_bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross entropy + soft Dice, weights 1 and 1."""
-    return functional.binary_cross_entropy_with_logits(logits, target) + soft_dice(logits, target)
+def dice_bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Binary cross entropy + soft Dice, weights 1 and 1; ``weight`` (batch,) weights the cross entropy of each image."""
+    pixelwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(1, 2, 3))
+    entropy = pixelwise.mean() if weight is None else (pixelwise * weight).sum() / weight.sum()
+    return entropy + soft_dice(logits, target)

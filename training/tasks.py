@@ -18,6 +18,9 @@ from training.metrics import dice_per_image
 
 Output = Any
 PRESENCE_WEIGHT = 0.5
+# An empty view teaches the map little: whether anything is there at all is the image-level head's business, and a map
+# that learned to stay silent on normal pictures also stays silent on faint lesions.
+EMPTY_WEIGHT = 0.2
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class Task:
 
 
 def localise_loss(output: Output, target: Tensor, category: Tensor) -> Tensor:
-    """Dice + BCE of the map and, weighted 0.5, BCE of the image-level presence logit."""
+    """Dice + BCE of the map, empty views weighted 0.2, and BCE of the image-level presence logit, weighted 0.5."""
     logits, presence = output
     image_level = functional.binary_cross_entropy_with_logits(presence[:, 0], category.to(presence.dtype))
-    return dice_bce(logits, target) + PRESENCE_WEIGHT * image_level
+    weight = torch.where(category > 0, 1.0, EMPTY_WEIGHT)
+    return dice_bce(logits, target, weight) + PRESENCE_WEIGHT * image_level
 
 
 def localise_score(output: Output, target: Tensor, category: Tensor) -> Tensor:
