@@ -10,9 +10,7 @@ from torch import nn
 
 from models.compact_unet import CompactClassifier, CompactUNet
 
-SMALL = (8, 12, 16)
-# Those of the recipes.
-SHIPPED = (24, 48, 80, 128, 192)
+SMALL, LARGE = (8, 12, 16), (24, 48, 80, 128, 192)
 
 
 def seeded(kind: type[nn.Module], **arguments: Any) -> Any:
@@ -59,9 +57,9 @@ def test_the_gradient_reaches_every_parameter(kind: type[nn.Module], arguments: 
     assert without == []
 
 
-def test_the_shipped_sizes() -> None:
-    assert parameters(CompactUNet(widths=SHIPPED, presence=1)) == UNET_PARAMETERS
-    assert parameters(CompactClassifier(widths=SHIPPED)) == CLASSIFIER_PARAMETERS
+def test_the_number_of_parameters() -> None:
+    assert parameters(CompactUNet(widths=LARGE, presence=1)) == UNET_PARAMETERS
+    assert parameters(CompactClassifier(widths=LARGE)) == CLASSIFIER_PARAMETERS
 
 
 def test_the_output_is_golden() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.image import Region
 from training import augment
-from training.augment import Strength, burn_in, photometric, view
+from training.augment import Strength, burn_in, lesion_echo, photometric, view
 from training.phantoms.ultrasound import ultrasound_phantom
 
 SIZE = (112, 144)
@@ -118,7 +119,46 @@ def test_each_change_of_grey_values_changes_something(
 def test_with_probability_0_nothing_is_changed() -> None:
     image, mask = _drawn()
     assert np.array_equal(photometric(image, 0.0, np.random.default_rng(0)), image)
+    assert np.array_equal(lesion_echo(image, mask, 0.0, np.random.default_rng(0)), image)
     assert np.array_equal(burn_in(image, mask, 0.0, np.random.default_rng(0)), image)
+
+
+def test_the_echo_of_a_lesion_changes_inside_it_and_not_far_from_it() -> None:
+    image, mask = _drawn()
+    far = cv2.dilate(mask, np.ones((31, 31), np.uint8)) == 0
+    levels = []
+    for seed in range(20):
+        changed = lesion_echo(image, mask, 1.0, np.random.default_rng(seed))
+        assert changed.dtype == np.uint8
+        assert np.array_equal(changed[far], image[far])
+        levels.append(changed[mask > 0].mean() / image[mask > 0].mean())
+    assert min(levels) < 0.9
+    assert max(levels) > 1.5
+
+
+@pytest.mark.parametrize("fill", [0, 1])
+def test_where_all_or_nothing_is_lesion_the_echo_does_no_harm(fill: int) -> None:
+    image, mask = _drawn()
+    changed = lesion_echo(image, np.full_like(mask, fill), 1.0, np.random.default_rng(0))
+    assert changed.shape == SIZE
+    assert np.array_equal(changed, image) == (fill == 0)
+
+
+def test_gentle_views_stay_nearer_to_the_picture() -> None:
+    """Zoom, shift and turn of a gentle view go a third as far, so the lesion's centre moves less on average."""
+    _, mask = _drawn()
+    moved = {}
+    for gentle in (0.0, 1.0):
+        strength = Strength(gentle=gentle, stretch=1)
+        shifts = [_shift_of_centre(mask, strength, np.random.default_rng(seed)) for seed in range(60)]
+        moved[gentle] = float(np.nanmean(shifts))
+    assert moved[1.0] < 0.6 * moved[0.0]
+
+
+def _shift_of_centre(mask: np.ndarray, strength: Strength, rng: np.random.Generator) -> float:
+    """Rows by which the lesion's centre moves: the flip, which is sideways, does not show there."""
+    _, shown = view(mask, mask, _whole(mask), strength, rng)
+    return abs(float(np.argwhere(shown)[:, 0].mean() - np.argwhere(mask)[:, 0].mean())) if shown.any() else float("nan")
 
 
 def test_padding_stays_black_under_gain() -> None:

@@ -56,6 +56,25 @@ def test_dice_bce_is_the_sum_of_both() -> None:
     assert dice_bce(torch.zeros(1, 1, 8, 8), _square()).item() == pytest.approx(math.log(2) + 2 / 3, abs=1e-6)
 
 
+def test_weights_decide_how_much_an_image_counts_in_the_cross_entropy() -> None:
+    logits, empty = torch.tensor([2.0, -3.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)
+    each = [math.log1p(math.exp(2)), math.log1p(math.exp(-3))]
+    for weight in ([1.0, 1.0], [1.0, 0.2], [0.0, 1.0], [5.0, 1.0]):
+        wanted = sum(w * one for w, one in zip(weight, each, strict=True)) / sum(weight)
+        assert dice_bce(logits, empty, torch.tensor(weight)).item() == pytest.approx(wanted, abs=1e-6)
+    assert dice_bce(logits, empty).item() == pytest.approx(sum(each) / 2, abs=1e-6)
+
+
+def test_a_false_lesion_in_an_empty_view_costs_the_localisers_map_little() -> None:
+    """SURE wrong in the empty one of two views: 0.2 / 1.2 of its cross entropy instead of a half."""
+    target, category = _square(2), torch.tensor([1, 0])
+    logits = _logits(target)
+    logits[1] = SURE
+    right = torch.tensor([[SURE], [-SURE]])
+    loss = localise_loss((logits, right), target, category).item()
+    assert loss == pytest.approx(SURE * 0.2 / 1.2, abs=1e-3)
+
+
 def test_a_step_along_the_gradient_lowers_the_loss() -> None:
     logits, target = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), _square(2)
     logits.requires_grad_()
