@@ -17,6 +17,7 @@ from service.errors import ManifestError, WeightsError
 from service.yaml12 import read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -207,7 +208,7 @@ class Manifest(Frozen):
     """The whole card of one pipeline version."""
 
     name: Name
-    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
+    version: Version
     title: str
     modality: Literal["US", "MG", "MR", "XC"]
     intended_use: str

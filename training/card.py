@@ -7,18 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from service.manifest import Manifest, Metric
-from training.export import write_manifest
 
 Row = dict[str, Any]
+MEASURED = "Every figure was measured on exactly the files of this folder; intervals are 95 % bootstrap over images."
+NOT_MEASURED = "Nothing was measured yet: do not rely on this version."
 
 
 def publish(folder: Path, manifest: Manifest, measured: Sequence[Metric], limits: str) -> None:
-    """Write the measured figures into ``manifest.yaml`` and ``card.md`` of a pipeline folder."""
+    """Write the measured figures into ``manifest.yaml`` and ``card.md`` of a pipeline folder.
+
+    ``limits`` is Markdown that ends the card.
+    """
     evidence = manifest.evidence.model_copy(update={"metrics": tuple(measured)})
     manifest = manifest.model_copy(update={"evidence": evidence})
     write_manifest(manifest, folder)
     (folder / "card.md").write_text(card(manifest, limits), encoding="utf-8")
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``manifest.yaml``; fields at their default are left out."""
+    content = manifest.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    (folder / "manifest.yaml").write_text(text, encoding="utf-8")
 
 
 def write_evidence(path: Path, manifest: Manifest, rows: Mapping[str, Sequence[Row]]) -> None:
@@ -32,26 +45,31 @@ def write_evidence(path: Path, manifest: Manifest, rows: Mapping[str, Sequence[R
 def card(manifest: Manifest, limits: str) -> str:
     """The card as Markdown."""
     evidence = manifest.evidence
+    measured = MEASURED if evidence.metrics else NOT_MEASURED
     parts = [
         f"# {manifest.title} ({manifest.name} {manifest.version})",
         manifest.intended_use,
         "## Data",
         f"{evidence.data}. Licence of the data: {evidence.data_licence}.",
         "## Measured",
-        "Every figure was measured on exactly the files of this folder; intervals are 95 % bootstrap over images.",
+        measured,
     ]
     for on in dict.fromkeys(metric.on for metric in evidence.metrics):
         parts += [f"### {on[0].upper()}{on[1:]}", _table([metric for metric in evidence.metrics if metric.on == on])]
     parts += ["## Stages", _stages(manifest), limits.strip()]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _table(metrics: Sequence[Metric]) -> str:
     rows = ["| figure | value | 95 % interval | n |", "|---|---|---|---|"]
     for metric in metrics:
-        low, high = metric.interval or (float("nan"), float("nan"))
-        rows.append(f"| {metric.name} | {metric.value:.3f} | {low:.3f} to {high:.3f} | {metric.n} |")
+        rows.append(f"| {metric.name} | {metric.value:.3f} | {interval(metric)} | {metric.n} |")
     return "\n".join(rows)
+
+
+def interval(metric: Metric) -> str:
+    """The 95 % interval in words."""
+    return "not known" if metric.interval is None else "{:.3f} to {:.3f}".format(*metric.interval)
 
 
 def _stages(manifest: Manifest) -> str:

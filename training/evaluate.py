@@ -7,7 +7,7 @@ files they were measured on.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,24 @@ from service.cascade import Ask, Cascade
 from service.engine import Answer, Engine, LoadedPipeline, Request
 from service.formats.raster import read_raster
 from service.image import Image, Region
-from service.manifest import Metric, StageSpec
+from service.manifest import Manifest, Metric
+from service.result import CascadeResult
 from service.stages import Detect, Segment
 from training import augment
 from training.datasets.busi import Case, read_mask
 from training.metrics import auroc, bootstrap_interval, dice, iou
+from training.recipe import Part, resolve
 from training.samples import lesion_boxes
+from training.split import Split, split
 
 Row = dict[str, Any]
 Grey = NDArray[np.uint8]
 RECALL_IOU = 0.5
+# Fraction of the picture: a smaller part of the truth is a slip of the annotator's hand (BUSI has single pixels).
+SPECK = 0.0005
+BUSI = {"path": "training.datasets.busi.cases"}
+# What a row says of a picture without a lesion.
+NO_LESION: Row = {"lesions": 0, "lesions_localised": 0, "coverage": None, "true_box_dice": None}
 # Somebody else's screenshot, simulated: shrunk into a larger black frame, grey values changed, marks burnt in.
 SHIFTED = augment.Strength(scale=(0.6, 1.0), stretch=1.15, shift=0.1, rotation=0, photometric=0.5, burn_in=0.6)
 
@@ -45,8 +53,9 @@ class Bench:
     def open(folder: Path, threads: int = 2) -> Bench:
         """From a pipeline folder ``<root>/<name>/<version>``.
 
-        Raises ValueError when its first stage is no map-based detector.
+        Raises ValueError when its first stage has no single-stage answer, and the SetupError tree.
         """
+        folder = folder.resolve()
         engine = Engine.open([folder.parent.parent], "cpu", threads)
         pipeline = engine.pipeline(folder.parent.name, folder.name)
         return Bench(engine, pipeline, single_stage(pipeline))
@@ -58,15 +67,43 @@ class Bench:
 
 
 def single_stage(pipeline: LoadedPipeline) -> Cascade:
-    """The localiser's map over the whole picture, taken at its threshold as if it were the answer."""
-    first = pipeline.cascade.stages[0]
-    if not isinstance(first, Detect) or first.spec.decode is None or first.spec.decode.kind != "components":
+    """The localiser's map over the whole picture, taken at its threshold as if it were the answer.
+
+    Raises ValueError where the first stage has no map of the labels that the pipeline outlines.
+    """
+    first, manifest = pipeline.cascade.stages[0], pipeline.manifest
+    decode = first.spec.decode
+    outlined = {label.name for label in manifest.labels}
+    if not isinstance(first, Detect) or decode is None or decode.kind != "components":
         raise ValueError(
-            f"Found {first.spec.kind} as first stage; wanted a detector that decodes components of a map. "
+            f"Found {first.spec.kind}{f' by {decode.kind}' if decode else ''} as first stage; wanted a detector that "
+            "decodes components of a map. Only such a localiser has a single-stage answer of its own."
+        )
+    if not outlined.issuperset(first.spec.labels):
+        raise ValueError(
+            f"Found a localiser of {', '.join(first.spec.labels)}; wanted labels of the mask, {', '.join(outlined)}. "
             "Only such a localiser has a single-stage answer of its own."
         )
-    spec = first.spec.model_copy(update={"kind": "segment", "decode": None, "threshold": first.spec.decode.threshold})
-    return Cascade(pipeline.manifest, (Segment(spec, first.network),))
+    spec = first.spec.model_copy(update={"kind": "segment", "decode": None, "threshold": decode.threshold})
+    return Cascade(manifest, (Segment(spec, first.network),))
+
+
+def parts_of(manifest: Manifest, data: Path) -> tuple[str, Split]:
+    """What the test part is called, and the split that the pipeline's networks were trained on.
+
+    Raises ValueError where the manifest's stages do not all name the same split.
+    """
+    training = [stage.training for stage in manifest.stages]
+    named = {(one.get("test_fold"), one.get("validation")) for one in training}
+    fold, validation = next(iter(named))
+    if len(named) > 1 or fold is None or validation is None:
+        raise ValueError(
+            f"Found test folds and validation parts {sorted(named, key=str)} in the manifest of {manifest.name}; "
+            "wanted one of each, the same for all stages. Train all stages on one split and export anew."
+        )
+    dataset = Part.model_validate(next((one["dataset"] for one in training if "dataset" in one), BUSI))
+    name = dataset.path.split(".")[-2].upper()
+    return f"{name} fold {fold}", split(resolve(dataset)(data, **dataset.arguments), fold, validation)
 
 
 def scores(bench: Bench, cases: Iterable[Case], *, shifted: bool = False) -> list[Row]:
@@ -90,9 +127,8 @@ def _shifted(case: Case) -> tuple[Image, Grey]:
 
 def _row(bench: Bench, case: Case, image: Image, mask: Grey) -> Row:
     answer = bench.serve(image)
-    truth, guess = mask > 0, answer.result.mask.labels[0] > 0
-    boxes = lesion_boxes(mask)
-    single = bench.single.run(image, Ask()).mask.labels[0] > 0
+    truth, guess = mask > 0, _outlined(answer.result)
+    single = _outlined(bench.single.run(image, Ask()))
     row: Row = {
         "image": case.name,
         "category": case.category,
@@ -105,31 +141,49 @@ def _row(bench: Bench, case: Case, image: Image, mask: Grey) -> Row:
         "single_stage_found": bool(single.any()),
         "classification": _rounded(answer.result.classification.scores),
     }
-    return row | (_lesion_row(bench, image, truth, boxes, answer) if boxes else {})
+    return row | (_lesion_part(bench, image, mask, answer) if truth.any() else NO_LESION)
 
 
-def _rounded(values: Any) -> dict[str, float] | None:
+def _outlined(result: CascadeResult) -> NDArray[np.bool_]:
+    return np.asarray(result.mask.labels[0] > 0)
+
+
+def _rounded(values: Mapping[str, float] | None) -> dict[str, float] | None:
     return None if values is None else {name: round(value, 6) for name, value in values.items()}
 
 
-def _lesion_row(bench: Bench, image: Image, truth: NDArray[np.bool_], boxes: Sequence[Region], answer: Answer) -> Row:
+def _lesion_part(bench: Bench, image: Image, mask: Grey, answer: Answer) -> Row:
     """What only a picture with a lesion has: how well it was localised, and the segmenter given the true boxes."""
-    localised = [look.region for look in answer.result.stages[0].regions]
+    boxes, truth = true_boxes(mask), mask > 0
+    localised, looked = (_regions(answer.result, index) for index in (0, 1))
     seen = np.zeros(truth.shape, bool)
-    for look in answer.result.stages[1].regions:
-        seen[look.region.slices[1:]] = True
-    given = bench.serve(image, tuple(boxes)).result.mask.labels[0] > 0
+    for region in looked:
+        seen[region.slices[1:]] = True
     return {
         "lesions": len(boxes),
         "lesions_localised": sum(any(box.iou(one) >= RECALL_IOU for one in localised) for box in boxes),
         "coverage": float(truth[seen].sum() / truth.sum()),
-        "true_box_dice": dice(given, truth),
+        "true_box_dice": dice(_outlined(bench.serve(image, boxes).result), truth),
     }
 
 
+def true_boxes(mask: Grey) -> tuple[Region, ...]:
+    """Boxes of the lesions of a mask (height, width), largest first; specks beside the largest are no lesions."""
+    first, *others = lesion_boxes(mask)
+    return first, *(box for box in others if box.width * box.height >= SPECK * mask.size)
+
+
+def _regions(result: CascadeResult, index: int) -> list[Region]:
+    """What a stage found or looked at; nothing where the picture was not worth evaluating."""
+    return [look.region for stage in result.stages[index : index + 1] for look in stage.regions]
+
+
 def metrics(rows: Sequence[Row], on: str) -> tuple[Metric, ...]:
-    """The figures of a card from per-image rows, with 95 % bootstrap intervals; ``on`` names the pictures."""
-    lesions = [row for row in rows if row["category"] != "normal"]
+    """The figures of a card from per-image rows, with 95 % bootstrap intervals; ``on`` names the pictures.
+
+    A figure that no row can give is left out. A lesion that a simulated screenshot cut off counts nowhere.
+    """
+    lesions = [row for row in rows if row["lesions"]]
     normals = [row for row in rows if row["category"] == "normal"]
     found = [
         _mean("lesion Dice, cascade", [row["dice"] for row in lesions], on),
@@ -181,7 +235,7 @@ def _resampled(
 
 def _classified(rows: Sequence[Row], on: str) -> list[Metric | None]:
     """Benign against malignant where something was found and classified, ambiguous groups left out."""
-    scored = [row for row in rows if row["classification"] and row["category"] != "normal" and not row["ambiguous"]]
+    scored = [row for row in rows if row["classification"] and row["lesions"] and not row["ambiguous"]]
     if len({row["category"] for row in scored}) < 2:
         return []
     right = [float(max(row["classification"], key=row["classification"].get) == row["category"]) for row in scored]
@@ -190,8 +244,3 @@ def _classified(rows: Sequence[Row], on: str) -> list[Metric | None]:
         _mean("accuracy of the class of found lesions", right, on),
         _resampled("AUROC malignant against benign", pairs, lambda s: auroc(s[:, 0].tolist(), s[:, 1] > 0), on),
     ]
-
-
-def stage_of(bench: Bench, kind: str) -> StageSpec | None:
-    """The first stage of a kind, or None."""
-    return next((stage.spec for stage in bench.pipeline.cascade.stages if stage.spec.kind == kind), None)

@@ -36,12 +36,15 @@ def bootstrap_interval(
     draws: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % percentile interval of ``statistic`` over resampled images. Raises ValueError without values."""
+    """95 % percentile interval of ``statistic`` over resampled images.
+
+    Draws for which it is NaN, such as an AUROC of one class only, are left out. Raises ValueError without values.
+    """
     if len(values) == 0:
         raise ValueError("Found no values; wanted at least one. Measure something first.")
     array, rng = np.asarray(values, np.float64), np.random.default_rng(seed)
     drawn = [statistic(array[rng.integers(0, len(array), len(array))]) for _ in range(draws)]
-    low, high = np.percentile(drawn, (2.5, 97.5))
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
     return float(low), float(high)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from service.manifest import Frozen, InputSpec, Look
+from service.manifest import Frozen, InputSpec, Look, Name
 from service.yaml12 import read_yaml
 
 
@@ -55,7 +55,7 @@ class Recipe(Frozen):
     ``start`` names a checkpoint whose matching weights are taken over before training.
     """
 
-    name: str
+    name: Name
     task: Literal["localise", "segment", "classify"]
     network: Part
     dataset: Part
@@ -64,7 +64,7 @@ class Recipe(Frozen):
     augment: Augment = Augment()
     schedule: Schedule = Schedule()
     negatives: Annotated[float, Field(ge=0, le=1)] = 0.2
-    test_fold: int = 0
+    test_fold: Annotated[int, Field(ge=0)] = 0
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.12
     start: Path | None = None
 

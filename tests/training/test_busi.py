@@ -117,6 +117,12 @@ def test_an_index_brings_its_own_groups_and_folds(tmp_path: Path) -> None:
     assert np.array_equal(busi.read_mask(case), drawn.mask)
 
 
+def test_an_index_of_another_data_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("image,mask,group,fold\n")
+    with pytest.raises(ValueError, match="Found no column class, class_ambiguous in .*index.csv; wanted image, mask"):
+        busi.cases(tmp_path)
+
+
 @needs_real
 def test_the_real_index_is_read_whole_and_no_group_lies_in_two_folds() -> None:
     found = busi.cases(REAL)

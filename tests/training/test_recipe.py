@@ -8,12 +8,15 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from service.yaml12 import read_yaml
 from training.augment import Strength
+from training.export import Template
 from training.recipe import Augment, Part, read_recipe, resolve
 from training.yolo import is_yolo
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
-RECIPES = [path for path in sorted(FOLDER.glob("*.yaml")) if "stages" not in yaml.safe_load(path.read_text())]
+TEMPLATES = [path for path in sorted(FOLDER.glob("*.yaml")) if "stages" in yaml.safe_load(path.read_text())]
+RECIPES = [path for path in sorted(FOLDER.glob("*.yaml")) if path not in TEMPLATES]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -34,6 +37,17 @@ def test_no_recipe_trains_on_fold_0_or_starts_from_elsewhere(path: Path) -> None
     assert is_yolo(recipe) == ("yolo" in path.stem)
 
 
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_every_template_names_recipes_that_exist_and_fit_its_stages(path: Path) -> None:
+    template = Template.model_validate(read_yaml(path.read_text(encoding="utf-8")))
+    recipes = {stage.name: read_recipe(path.parent / stage.recipe) for stage in template.stages}
+    kinds = {"localise": "detect", "segment": "segment", "classify": "classify"}
+    for stage in template.stages:
+        assert (stage.model_extra or {})["kind"] == kinds[recipes[stage.name].task]
+    assert len({(one.test_fold, one.validation) for one in recipes.values()}) == 1
+    assert f"training/recipes/{path.name}" in path.read_text()
+
+
 def test_augmentation_has_the_fields_of_strength_and_their_defaults() -> None:
     assert Strength(**Augment().model_dump()) == Strength()
 
@@ -49,3 +63,11 @@ def test_an_unknown_field_is_named(tmp_path: Path) -> None:
 def test_a_path_to_nothing_is_named(path: str) -> None:
     with pytest.raises(ImportError, match=f"Found no '{path}'; wanted the dotted path"):
         resolve(Part(path=path))
+
+
+@pytest.mark.parametrize(("field", "value"), [("name", "../tiny"), ("name", "Tiny"), ("test_fold", -1)])
+def test_a_name_that_is_no_file_name_and_a_fold_below_0_are_refused(field: str, value: object, tmp_path: Path) -> None:
+    content = yaml.safe_load(RECIPES[0].read_text()) | {field: value}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ValidationError, match=field):
+        read_recipe(tmp_path / "recipe.yaml")

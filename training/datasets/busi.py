@@ -27,6 +27,7 @@ from training.datasets.grouping import assign_folds, near_duplicate_groups
 
 CLASSES = ("benign", "malignant", "normal")
 FOLDS = 5
+COLUMNS = ("image", "mask", "class", "group", "fold", "class_ambiguous")
 _MASK = re.compile(r"_mask(_\d+)?$")
 
 
@@ -75,7 +76,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 def _indexed(root: Path) -> Iterable[Case]:
     with (root / "index.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+        for row in _checked(csv.DictReader(file), root):
             yield Case(
                 Path(row["image"]).stem,
                 root / row["image"],
@@ -85,6 +86,16 @@ def _indexed(root: Path) -> Iterable[Case]:
                 int(row["fold"]),
                 row["class_ambiguous"] == "1",
             )
+
+
+def _checked(rows: csv.DictReader[str], root: Path) -> csv.DictReader[str]:
+    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+    if missing:
+        raise ValueError(
+            f"Found no column {', '.join(missing)} in {root / 'index.csv'}; wanted {', '.join(COLUMNS)}. "
+            "Give the folder of BUSI."
+        )
+    return rows
 
 
 def _public(root: Path) -> Iterable[Case]:

@@ -1,0 +1,100 @@
+"""The card and the evidence: what was measured, on which files, in words and in numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.engine import Engine
+from service.manifest import Manifest, Metric, read_manifest
+from tests import tiny_pipeline
+from training.card import card, interval, publish, write_evidence, write_manifest
+
+METRICS = (
+    Metric(name="lesion Dice, cascade", value=0.8125, interval=(0.7, 0.9), on="squares fold 0", n=12),
+    Metric(name="localiser recall at IoU 0.5", value=1.0, on="squares fold 0", n=12),
+    Metric(name="lesion Dice, cascade", value=0.5, interval=(0.25, 0.75), on="simulated screenshots", n=11),
+)
+LIMITS = "## Limits\n\n* Squares only.\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny_pipeline.write(tmp_path) / tiny_pipeline.NAME / tiny_pipeline.VERSION
+
+
+@pytest.fixture
+def manifest(folder: Path) -> Manifest:
+    return read_manifest(folder)
+
+
+def test_published_figures_are_read_back_and_nothing_else_changes(folder: Path, manifest: Manifest) -> None:
+    publish(folder, manifest, METRICS, LIMITS)
+    read = read_manifest(folder)
+    assert read.evidence.metrics == METRICS
+    assert read.model_copy(update={"evidence": manifest.evidence}) == manifest
+    (loaded,) = Engine.open([folder.parents[1]], "cpu", 1).pipelines()
+    assert loaded.manifest == read
+    assert loaded.card == card(read, LIMITS)
+
+
+def test_publishing_again_replaces_the_figures(folder: Path, manifest: Manifest) -> None:
+    publish(folder, manifest, METRICS, LIMITS)
+    publish(folder, read_manifest(folder), METRICS[:1], LIMITS)
+    assert read_manifest(folder).evidence.metrics == METRICS[:1]
+
+
+def test_a_manifest_written_says_only_what_is_not_the_default(folder: Path, manifest: Manifest) -> None:
+    write_manifest(manifest, folder)
+    assert read_manifest(folder) == manifest
+    text = (folder / "manifest.yaml").read_text(encoding="utf-8")
+    assert "letterbox" not in text
+    assert text.startswith("name: tiny\nversion: 1.0.0\n")
+
+
+def test_the_card_has_a_row_for_every_figure_under_what_it_was_measured_on(manifest: Manifest) -> None:
+    evidence = manifest.evidence.model_copy(update={"metrics": METRICS})
+    text = card(manifest.model_copy(update={"evidence": evidence}), LIMITS)
+    on_squares, on_screenshots = text.index("### Squares fold 0"), text.index("### Simulated screenshots")
+    rows = [
+        "| lesion Dice, cascade | 0.812 | 0.700 to 0.900 | 12 |",
+        "| localiser recall at IoU 0.5 | 1.000 | not known | 12 |",
+        "| lesion Dice, cascade | 0.500 | 0.250 to 0.750 | 11 |",
+    ]
+    assert on_squares < text.index(rows[0]) < text.index(rows[1]) < on_screenshots < text.index(rows[2])
+    assert "nan" not in text
+    assert "exactly the files of this folder" in text
+    assert text.endswith("* Squares only.\n")
+
+
+def test_the_card_names_data_use_stages_and_licences(manifest: Manifest) -> None:
+    text = card(manifest, LIMITS)
+    assert text.startswith("# Bright squares (tiny 1.0.0)\n\nTests of the service.\n")
+    assert "Licence of the data: none." in text
+    for stage in manifest.stages:
+        assert f"| {stage.name} | {stage.kind} | see manifest | 32 x 32 | Apache-2.0 |" in text
+
+
+def test_a_card_without_figures_claims_none(manifest: Manifest) -> None:
+    text = card(manifest, "")
+    assert "Nothing was measured yet" in text
+    assert "exactly the files" not in text
+    assert "\n\n\n" not in text
+
+
+def test_an_interval_is_told_in_words() -> None:
+    assert [interval(metric) for metric in METRICS] == ["0.700 to 0.900", "not known", "0.250 to 0.750"]
+
+
+def test_evidence_holds_the_digests_and_the_scores_of_every_image(folder: Path, manifest: Manifest) -> None:
+    rows = {"squares": [{"image": "benign_1", "dice": 0.5}, {"image": "normal_2", "dice": 1.0}], "screenshots": []}
+    path = folder / "evidence" / "tiny" / "1.0.0.json"
+    write_evidence(path, manifest, rows)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert (content["pipeline"], content["version"]) == ("tiny", "1.0.0")
+    assert content["weights"] == {
+        weights.file: weights.sha256 for stage in manifest.stages for weights in stage.weights.values()
+    }
+    assert content["scores"] == rows
