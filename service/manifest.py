@@ -203,6 +203,12 @@ class Evidence(Frozen):
     data_licence: str
     metrics: tuple[Metric, ...] = ()
 
+    @model_validator(mode="after")
+    def _earned(self) -> Evidence:
+        if self.level == "validated" and not self.metrics:
+            raise ValueError("level validated needs metrics; found none, so it is a demonstration until evaluated")
+        return self
+
 
 class Manifest(Frozen):
     """The whole card of one pipeline version."""

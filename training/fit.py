@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from training.datasets.busi import Case
 from training.recipe import Recipe, resolve
 from training.samples import CACHED_SIDE, Samples, load
 from training.split import Split, split
@@ -121,7 +122,7 @@ def _loaders(recipe: Recipe, data: Path, workers: int) -> tuple[DataLoader[Any],
     parts = split(resolve(recipe.dataset)(data, **recipe.dataset.arguments), recipe.test_fold, recipe.validation)
     _check_enough(parts, recipe.schedule.batch)
     longest = CACHED_SIDE if recipe.task == "localise" else None
-    train = Samples(load(parts.train, longest), recipe, training=True)
+    train = Samples(load(_taught(recipe, parts.train), longest), recipe, training=True)
     validation = Samples(load(parts.validation, longest), recipe, training=False)
     order = torch.Generator().manual_seed(recipe.schedule.seed)
     batch = recipe.schedule.batch
@@ -137,6 +138,12 @@ def _check_enough(parts: Split, batch: int) -> None:
             f"Found {len(parts.train)} training and {len(parts.validation)} validation cases; wanted a batch of {batch}"
             " and at least one. Give more cases, a smaller batch or a larger validation part."
         )
+
+
+def _taught(recipe: Recipe, cases: Sequence[Case]) -> list[Case]:
+    """The cases that training draws from: a segmenter without negatives sees no normal pictures at all."""
+    lesions_only = recipe.task == "segment" and recipe.negatives == 0
+    return [case for case in cases if not (lesions_only and case.category == "normal")]
 
 
 def _progress() -> Progress:

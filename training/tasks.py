@@ -18,9 +18,6 @@ from training.metrics import dice_per_image
 
 Output = Any
 PRESENCE_WEIGHT = 0.5
-# An empty view teaches the map little: whether anything is there at all is the image-level head's business, and a map
-# that learned to stay silent on normal pictures also stays silent on faint lesions.
-EMPTY_WEIGHT = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,14 @@ class Task:
 
 
 def localise_loss(output: Output, target: Tensor, category: Tensor) -> Tensor:
-    """Dice + BCE of the map, empty views weighted 0.2, and BCE of the image-level presence logit, weighted 0.5."""
+    """Dice + BCE of the map over views that hold a lesion, and BCE of the image-level presence logit, weighted 0.5.
+
+    Empty views do not teach the map: whether anything is there is the image head's business, and a map that learned to
+    stay silent on normal pictures was measured to stay silent on faint lesions as well.
+    """
     logits, presence = output
     image_level = functional.binary_cross_entropy_with_logits(presence[:, 0], category.to(presence.dtype))
-    weight = torch.where(category > 0, 1.0, EMPTY_WEIGHT)
-    return dice_bce(logits, target, weight) + PRESENCE_WEIGHT * image_level
+    return dice_bce(logits, target, (category > 0).to(logits.dtype)) + PRESENCE_WEIGHT * image_level
 
 
 def localise_score(output: Output, target: Tensor, category: Tensor) -> Tensor:

@@ -56,6 +56,11 @@ WRONG: list[tuple[str, Callable[[Raw], object], str]] = [
     ("modality", lambda r: r.update(modality="CT"), r"field modality = 'CT'; wanted Input should be 'US', 'MG'"),
     ("evidence", lambda r: r["evidence"].update(level="good"), r"field evidence\.level = 'good'"),
     (
+        "validated by nothing",
+        lambda r: r["evidence"].update(level="validated", metrics=[]),
+        r"field evidence = .*; wanted Value error, level validated needs metrics",
+    ),
+    (
         "label id",
         lambda r: r["labels"][0].update(id=0),
         r"field labels\.0\.id = 0; wanted .*greater than or equal to 1",
