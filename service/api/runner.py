@@ -19,6 +19,9 @@ Result = TypeVar("Result")
 REMEMBERED = 32
 # Before anything was measured.
 FIRST_GUESS_S = 1.0
+# No client is sent away for longer, however many were refused before it.
+LONGEST_S = 60.0
+PROMISES = 1024
 
 
 class Abandoned(Exception):
@@ -53,7 +56,7 @@ class Runner:
         self._places = slots + waiting
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="slot")
         self._seconds: deque[float] = deque(maxlen=REMEMBERED)
-        self._promised: deque[float] = deque()
+        self._promised: deque[float] = deque(maxlen=PROMISES)
         self._admitted = 0
         self._lock = threading.Lock()
 
@@ -117,14 +120,15 @@ class Runner:
         return error
 
     def _until_free(self) -> float:
-        """Seconds until there is a place for one more.
+        """Seconds until there is a place for one more, at most LONGEST_S.
 
-        Each caller turned away was promised a place of his own, so a crowd is told to come back one after another.
+        Each caller turned away was promised a place of his own, so a crowd is told to come back one after another; the
+        promises beyond LONGEST_S all fall on it, and of more than PROMISES the oldest are forgotten.
         """
         now = time.monotonic()
         while self._promised and self._promised[0] <= now:
             self._promised.popleft()
         each = statistics.median(self._seconds or [FIRST_GUESS_S]) / self._slots
-        delay = each * (1 + len(self._promised))
+        delay = min(LONGEST_S, each * (1 + len(self._promised)))
         self._promised.append(now + delay)
         return delay

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.api.runner import Abandoned, Runner, Ticket
+from service.api.runner import PROMISES, Abandoned, Runner, Ticket
 from service.engine import Engine
 from service.errors import Busy, WeightsError
 from service.settings import Settings
@@ -194,6 +194,19 @@ def test_retry_after_follows_what_was_measured() -> None:
         assert told == [2, 3, 4]
 
     asyncio.run(crowd())
+
+
+def test_retry_after_has_a_bound_however_many_are_refused() -> None:
+    runner = Runner(slots=1, waiting=0)
+    runner._places = 0
+    told = []
+    for _ in range(5000):
+        with pytest.raises(Busy) as caught:
+            runner.check_room()
+        told.append(caught.value.retry_after)
+    runner.close()
+    assert (told[0], told[29], max(told), told[-1]) == (1, 30, 60, 60)
+    assert len(runner._promised) == PROMISES
 
 
 def test_abandoned_work_stops_at_its_next_check() -> None:
