@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,6 +119,41 @@ def test_a_service_that_never_gets_ready_is_stopped_and_reported(stand_in: Swap)
     with pytest.raises(demo.DemoError, match=r"not ready after 1 s(.|\n)*still loading"), demo.running_service(1.0):
         pass
     assert started[0].poll() is not None
+
+
+def test_a_service_that_takes_long_is_waited_for_and_the_reader_told(
+    stand_in: Swap, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "PATIENCE", 0.2)
+    stand_in(f"import time; time.sleep(1)\n{STAND_IN}", "200")
+    with demo.running_service():
+        pass
+    assert capsys.readouterr().err == "The service is still starting after 0.2 s ...\n"
+
+
+def test_a_service_that_had_printed_nothing_is_said_to_have(stand_in: Swap) -> None:
+    stand_in("import sys; sys.exit(3)")
+    with pytest.raises(demo.DemoError, match="printed nothing yet"), demo.running_service():
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_stopped_ends_its_child_and_takes_no_second_signal(
+    stand_in: Swap, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    def stopped_twice(*_: object) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+
+    started, before = stand_in(DEAF), signal.getsignal(number)
+    monkeypatch.setattr(demo, "_wait_until_ready", stopped_twice)
+    with pytest.raises(SystemExit) as caught:
+        _run(monkeypatch, tmp_path)
+    assert caught.value.code == 128 + number
+    assert started[0].poll() is not None
+    assert signal.getsignal(number) == before
 
 
 def test_a_service_that_ignores_the_polite_signal_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
