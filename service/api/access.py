@@ -1,8 +1,9 @@
 """Who may ask: on loopback anybody who comes straight from this computer, elsewhere nobody yet but by choice.
 
 A page from elsewhere can make a browser on this computer send requests to a loopback address (DNS rebinding, forms);
-such requests carry a foreign ``Host`` or ``Origin``. A reverse proxy on loopback would let the whole network in; its
-requests carry ``Forwarded`` or ``X-Forwarded-*``.
+such requests carry a foreign ``Host`` or ``Origin``. A reverse proxy on loopback would let the whole network in; most
+of them can be told by a header they add (``Forwarded``, ``X-Forwarded-*``, ``X-Real-IP``, ``Via``) and are refused. One
+that adds none of them and rewrites ``Host`` looks like this computer itself: it cannot be told, only left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from starlette.types import Scope
 from service.errors import InputError, SetupError
 
 PUBLIC_ELSEWHERE = ("/health/", "/static/")
+ADDED_BY_PROXIES = ("forwarded", "x-real-ip", "via")
 
 
 def check_address(host: str, access: str) -> None:
@@ -71,11 +73,12 @@ def _check_public(path: str) -> None:
 
 def _check_direct(headers: Headers) -> None:
     for name in headers:
-        if name == "forwarded" or name.startswith("x-forwarded-"):
+        if name in ADDED_BY_PROXIES or name.startswith("x-forwarded-"):
             raise _forbidden(
-                f"header {name[:40]}, as a proxy sends it",
-                "a request straight from this computer",
-                "Do not put a proxy before the loopback address; without access control it lets everybody in.",
+                f"header {name[:40]}, as proxies add it",
+                "a request without the headers that proxies add",
+                "Ask for the service directly. Put no proxy before the loopback address, not even one that adds no such "
+                "header and so cannot be told: without access control it lets everybody in.",
             )
 
 

@@ -39,6 +39,8 @@ def test_other_addresses_are_refused_unless_access_is_off(host: str) -> None:
         {"forwarded": "for=10.0.0.1"},
         {"x-forwarded-for": "10.0.0.1"},
         {"X-Forwarded-Proto": "https"},
+        {"X-Real-IP": "10.0.0.1"},
+        {"Via": "1.1 gate"},
         {"host": "evil.example"},
         {"host": "10.0.0.1:8000"},
         {"host": "[bad"},
