@@ -23,7 +23,7 @@ from training.samples import CACHED_SIDE, Samples, load
 from training.split import Split, split
 from training.tasks import TASKS
 
-CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
+CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.pt", "last.pt"
 
 
 @dataclass
@@ -80,8 +80,9 @@ def _take_over(network: nn.Module, weights: dict[str, Tensor]) -> None:
 def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers: int = 1) -> Path:
     """Train and return the path of the best weights (a state dict of the averaged network).
 
-    Writes ``best.pt``, ``checkpoint.pt``, ``recipe.yaml``-independent TensorBoard events to ``out``. With ``resume`` an
-    interrupted run goes on after its last finished epoch; without it ``out`` must hold no checkpoint (FileExistsError).
+    Writes to ``out``: ``best.pt``, ``last.pt`` (the averaged weights after the last epoch, when it is through),
+    ``checkpoint.pt`` for resuming, and TensorBoard events. With ``resume`` an interrupted run goes on after its last
+    finished epoch; without it ``out`` must hold no checkpoint (FileExistsError).
     """
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / CHECKPOINT
@@ -100,6 +101,7 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
             for name, value in state.history[-1].items():
                 board.add_scalar(name, value, state.epoch)
             state.save(checkpoint)
+    _save(state.average.module.state_dict(), out / LAST)
     return out / BEST
 
 
