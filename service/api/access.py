@@ -77,8 +77,8 @@ def _check_direct(headers: Headers) -> None:
             raise _forbidden(
                 f"header {name[:40]}, as proxies add it",
                 "a request without the headers that proxies add",
-                "Ask for the service directly. Put no proxy before the loopback address, not even one that adds no such "
-                "header and so cannot be told: without access control it lets everybody in.",
+                "Ask for the service directly. Put no proxy before the loopback address, not even one that adds no "
+                "such header and so cannot be told: without access control it lets everybody in.",
             )
 
 

@@ -40,7 +40,7 @@ class Front:
         exchange = _Exchange(scope, send)
         try:
             check_request(scope, exchange.service.settings.access)
-            await self._app(scope, receive, exchange.send)
+            await self._app(exchange.scope, receive, exchange.send)
         except InputError as error:
             await exchange.answer(problem.of_error(error).response(), receive)
         except (ClientDisconnect, Abandoned):
@@ -52,11 +52,15 @@ class Front:
 
 
 class _Exchange:
-    """One request and its answer on their way through."""
+    """One request and its answer on their way through.
+
+    HEAD is served as GET, its answer without the body: FastAPI's own routes know GET alone.
+    """
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.service: Service = service_of(HTTPConnection(scope))
-        self._scope = scope
+        self._method: str = scope["method"]
+        self.scope = {**scope, "method": "GET"} if self._is_head else scope
         self._send = send
         self._status: int | None = None
         self._start = time.perf_counter()
@@ -71,28 +75,41 @@ class _Exchange:
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
             headers["Content-Security-Policy"] = DOCS_POLICY if self._in_docs() else PAGE_POLICY
             headers.setdefault("Cache-Control", "no-cache" if self._is_file() else "no-store")
+        elif self._is_head:
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def answer(self, response: Response, receive: Receive) -> None:
         """Send a whole answer, unless one has begun already."""
         if self._status is None:
-            await response(self._scope, receive, self.send)
+            await response(self.scope, receive, self.send)
 
     def log(self) -> None:
         """One line and one count. The route's template stands for the address, which may hold anything."""
         status, milliseconds = self._status or CLIENT_GONE, (time.perf_counter() - self._start) * 1000
         self.service.metrics.answered(self._route(), status)
-        event("info", "request", method=self._method(), route=self._route(), status=status, ms=round(milliseconds, 1))
+        event(
+            "info",
+            "request",
+            method=self._known_method(),
+            route=self._route(),
+            status=status,
+            ms=round(milliseconds, 1),
+        )
 
-    def _method(self) -> str:
-        method: str = self._scope["method"]
-        return method if method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH") else "other"
+    @property
+    def _is_head(self) -> bool:
+        return self._method == "HEAD"
+
+    def _known_method(self) -> str:
+        known = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+        return self._method if self._method in known else "other"
 
     def _route(self) -> str:
-        return str(getattr(self._scope.get("route"), "path", "/static" if self._is_file() else "unmatched"))
+        return str(getattr(self.scope.get("route"), "path", "/static" if self._is_file() else "unmatched"))
 
     def _in_docs(self) -> bool:
-        return bool(self._scope["path"].startswith("/docs"))
+        return bool(self.scope["path"].startswith("/docs"))
 
     def _is_file(self) -> bool:
-        return bool(self._scope["path"].startswith(("/static/", "/docs")))
+        return bool(self.scope["path"].startswith(("/static/", "/docs")))

@@ -126,11 +126,14 @@ def _place(error: BaseException) -> str:
 def of_http(error: HTTPException) -> Problem:
     """What the router itself refuses: 404, 405 and the like."""
     found, wanted, remedy = _BY_STATUS.get(error.status_code, _ELSE)
-    allowed = (error.headers or {}).get("Allow")
-    wanted = f"{wanted}: {allowed}" if allowed else wanted
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        # HEAD is served wherever GET is, before the router sees it.
+        headers["Allow"] = headers["Allow"].replace("GET", "GET, HEAD")
+        wanted = f"{wanted}: {headers['Allow']}"
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return Problem(error.status_code, phrase, code, found, wanted, remedy, headers=dict(error.headers or {}))
+    return Problem(error.status_code, phrase, code, found, wanted, remedy, headers=headers)
 
 
 def of_validation(error: RequestValidationError) -> Problem:

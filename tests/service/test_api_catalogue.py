@@ -59,6 +59,31 @@ def test_health(tiny_client: httpx.Client) -> None:
     assert tiny_client.get("/health/ready").json() == {"status": "ready"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    "/ /docs /openapi.json /health/live /health/ready /pipelines /pipelines/tiny /version /samples /static/main.js "
+    "/samples/ultrasound_phantom_1.png /pipelines/none /nowhere".split(),
+)
+def test_head_is_get_without_the_body(tiny_client: httpx.Client, path: str) -> None:
+    got, head = tiny_client.get(path), tiny_client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert int(head.headers["content-length"]) == len(got.content) > 0
+    assert {name for name, text in head.headers.items() if got.headers[name] != text} <= {"date"}
+
+
+def test_head_of_what_is_posted_is_refused(tiny_client: httpx.Client) -> None:
+    head = tiny_client.head("/segment")
+    assert (head.status_code, head.headers["allow"], head.content) == (405, "POST", b"")
+    assert tiny_client.delete("/pipelines").headers["allow"] == "GET, HEAD"
+
+
+def test_head_is_logged_as_what_it_is(tiny_engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "breast_cascade"), serving(Settings(), tiny_engine) as running:
+        running.client.head("/pipelines/tiny")
+    lines = [json.loads(log.JsonLines().format(record)) for record in caplog.records]
+    assert ("HEAD", "/pipelines/{name}") in [(one.get("method"), one.get("route")) for one in lines]
+
+
 def test_version_tells_what_runs(tiny_client: httpx.Client, tiny_engine: Engine) -> None:
     body = tiny_client.get("/version").json()
     assert body["version"] == service.__version__
