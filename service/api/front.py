@@ -88,14 +88,8 @@ class _Exchange:
         """One line and one count. The route's template stands for the address, which may hold anything."""
         status, milliseconds = self._status or CLIENT_GONE, (time.perf_counter() - self._start) * 1000
         self.service.metrics.answered(self._route(), status)
-        event(
-            "info",
-            "request",
-            method=self._known_method(),
-            route=self._route(),
-            status=status,
-            ms=round(milliseconds, 1),
-        )
+        method = self._known_method()
+        event("info", "request", method=method, route=self._route(), status=status, ms=round(milliseconds, 1))
 
     @property
     def _is_head(self) -> bool:

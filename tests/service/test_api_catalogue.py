@@ -61,8 +61,21 @@ def test_health(tiny_client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    "/ /docs /openapi.json /health/live /health/ready /pipelines /pipelines/tiny /version /samples /static/main.js "
-    "/samples/ultrasound_phantom_1.png /pipelines/none /nowhere".split(),
+    [
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/health/live",
+        "/health/ready",
+        "/pipelines",
+        "/pipelines/tiny",
+        "/version",
+        "/samples",
+        "/static/main.js",
+        "/samples/ultrasound_phantom_1.png",
+        "/pipelines/none",
+        "/nowhere",
+    ],
 )
 def test_head_is_get_without_the_body(tiny_client: httpx.Client, path: str) -> None:
     got, head = tiny_client.get(path), tiny_client.head(path)
