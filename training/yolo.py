@@ -27,12 +27,13 @@ from torch import Tensor, nn
 
 from service.manifest import Frozen
 from training import torchvision_cpu
-from training.export import OPSET, check_export
+from training.export import OPSET, check_export, digest
 from training.recipe import Recipe, resolve
 from training.samples import CACHED_SIDE, Samples, lesion_boxes, load
 from training.split import split
 
-ONNX, RUN, DATA, CONFIG = "yolo.onnx", "ultralytics", "data", "config"
+ONNX, STAGE, RUN, DATA, CONFIG = "yolo.onnx", "stage.yaml", "ultralytics", "data", "config"
+LICENCE = "AGPL-3.0 (trained through ultralytics)"
 STRIDE = 32
 # Fraction of the picture: what is left of a lesion at the edge of a view, or a speck of a mask, is none to be found.
 SMALLEST_BOX = 0.0005
@@ -67,9 +68,9 @@ def is_yolo(recipe: Recipe) -> bool:
 def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
     """Train, export and check; return the path of the ONNX file (batch, channels, h, w) to (batch, 4 + 1, anchors).
 
-    Writes the pictures to ``out/data``, ultralytics' checkpoints and ``results.csv`` to ``out/ultralytics``. The
-    weights that are best on the validation part are exported; the test fold is never read. With ``resume`` an
-    interrupted run goes on after its last finished epoch.
+    Writes the pictures to ``out/data``, ultralytics' checkpoints and ``results.csv`` to ``out/ultralytics``, and to
+    ``out/stage.yaml`` the block that a manifest needs. The weights that are best on the validation part are exported;
+    the test fold is never read. With ``resume`` an interrupted run goes on after its last finished epoch.
 
     Raises:
         ModuleNotFoundError: ultralytics is not installed.
@@ -88,7 +89,26 @@ def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -
         yolo = _ultralytics(out / CONFIG)
         best = _train(yolo, recipe, write_folder(recipe, data, out / DATA), last)
         export_raw(yolo(best).model, recipe.input.channels, recipe.input.size, path)
+    stage = yaml.safe_dump(manifest_stage(recipe, path), sort_keys=False)
+    (out / STAGE).write_text(stage, encoding="utf-8")
     return path
+
+
+def manifest_stage(recipe: Recipe, graph: Path) -> dict[str, Any]:
+    """The block of a manifest that serves ``graph`` as its localiser, licence included.
+
+    The threshold is a start; whoever serves it chooses it on pictures that were not trained on.
+    """
+    weights = {"file": graph.name, "sha256": digest(graph), "licence": LICENCE}
+    return {
+        "name": "localise",
+        "kind": "detect",
+        "input": recipe.input.model_dump(mode="json"),
+        "labels": ["lesion"],
+        "decode": {"kind": "yolo", "threshold": 0.25, "iou": 0.5, "max_regions": 3},
+        "weights": {"network": weights},
+        "training": {"recipe": recipe.name, "test_fold": recipe.test_fold, "validation": recipe.validation},
+    }
 
 
 def _check(recipe: Recipe) -> None:
