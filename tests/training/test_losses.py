@@ -65,14 +65,21 @@ def test_weights_decide_how_much_an_image_counts_in_the_cross_entropy() -> None:
     assert dice_bce(logits, empty).item() == pytest.approx(sum(each) / 2, abs=1e-6)
 
 
-def test_a_false_lesion_in_an_empty_view_costs_the_localisers_map_little() -> None:
-    """SURE wrong in the empty one of two views: 0.2 / 1.2 of its cross entropy instead of a half."""
+def test_an_empty_view_teaches_the_localisers_map_nothing() -> None:
+    """SURE wrong all over the empty one of two views costs nothing, as long as the presence logits are right."""
     target, category = _square(2), torch.tensor([1, 0])
     logits = _logits(target)
     logits[1] = SURE
     right = torch.tensor([[SURE], [-SURE]])
     loss = localise_loss((logits, right), target, category).item()
-    assert loss == pytest.approx(SURE * 0.2 / 1.2, abs=1e-3)
+    assert loss == pytest.approx(0, abs=1e-3)
+
+
+def test_a_batch_of_empty_views_teaches_presence_only() -> None:
+    target, category = torch.zeros(2, 1, 8, 8), torch.tensor([0, 0])
+    right, wrong = torch.full((2, 1), -SURE), torch.full((2, 1), SURE)
+    assert localise_loss((torch.zeros(2, 1, 8, 8), right), target, category).item() == pytest.approx(0, abs=1e-3)
+    assert localise_loss((torch.zeros(2, 1, 8, 8), wrong), target, category).item() == pytest.approx(SURE / 2, abs=1e-3)
 
 
 def test_a_step_along_the_gradient_lowers_the_loss() -> None:
