@@ -98,6 +98,10 @@ class Image:
         return np.asarray(self.voxels[z0:z1])
 
 
+def _place(region: Region, *, in_depth: bool) -> str:
+    return f"{region.box} in slices {region.z0} to {region.z1}" if in_depth else f"{region.box}"
+
+
 @dataclass(frozen=True, order=True)
 class Region:
     """Half-open integer box in source voxels; it may reach over the picture's edge until it is clipped."""
@@ -112,8 +116,8 @@ class Region:
     def __post_init__(self) -> None:
         if self.right <= self.left or self.bottom <= self.top or self.z1 <= self.z0:
             raise BadParameter(
-                f"box {self.box} in slices {self.z0} to {self.z1}",
-                "left < right, top < bottom and at least one slice",
+                f"box {_place(self, in_depth=self._in_depth)}",
+                "left < right, top < bottom and at least one slice" if self._in_depth else "left < right, top < bottom",
                 "Give the box as left,top,right,bottom with the right and bottom edges excluded.",
             )
 
@@ -121,6 +125,11 @@ class Region:
     def box(self) -> tuple[int, int, int, int]:
         """(left, top, right, bottom)."""
         return self.left, self.top, self.right, self.bottom
+
+    @property
+    def _in_depth(self) -> bool:
+        """Whether this is more than a box in a picture, whose only slice needs no mention."""
+        return (self.z0, self.z1) != (0, 1)
 
     @property
     def width(self) -> int:
@@ -157,10 +166,11 @@ class Region:
         """The part inside ``to``. Raises BadParameter when nothing of it is."""
         common = self.overlap(to)
         if common is None:
+            in_depth = self._in_depth or to._in_depth
             raise BadParameter(
-                f"box {self.box} in slices {self.z0} to {self.z1}",
-                f"a box that meets the picture {to.box} in slices {to.z0} to {to.z1}",
-                "Check the order left,top,right,bottom and the slice.",
+                f"box {_place(self, in_depth=in_depth)}",
+                f"a box that meets the picture {_place(to, in_depth=in_depth)}",
+                f"Check the order left,top,right,bottom{' and the slice' if in_depth else ''}.",
             )
         return common
 

@@ -167,16 +167,29 @@ def test_shifted_moves_every_edge() -> None:
     assert Region(1, 2, 3, 4, 5, 6).shifted(10, 20, 30) == Region(11, 22, 13, 24, 35, 36)
 
 
-@pytest.mark.parametrize("edges", [(3, 0, 3, 4), (4, 0, 3, 4), (0, 4, 3, 4), (0, 0, 1, 1, 2, 2)])
-def test_an_empty_region_is_refused(edges: tuple[int, ...]) -> None:
-    with pytest.raises(BadParameter, match="wanted left < right, top < bottom and at least one slice"):
+@pytest.mark.parametrize("edges", [(3, 0, 3, 4), (4, 0, 3, 4), (0, 4, 3, 4)])
+def test_an_empty_region_is_refused(edges: tuple[int, int, int, int]) -> None:
+    with pytest.raises(BadParameter, match=r"Found box \([\d, ]+\); wanted left < right, top < bottom\. "):
         Region(*edges)
 
 
-@pytest.mark.parametrize("box", [Region(8, 0, 9, 1), Region(-3, 0, 0, 1), Region(0, 0, 1, 1, 1, 2)])
-def test_a_box_beside_the_picture_is_refused(box: Region) -> None:
-    with pytest.raises(BadParameter, match=r"wanted a box that meets the picture \(0, 0, 8, 8\) in slices 0 to 1"):
+def test_a_region_without_slices_is_refused() -> None:
+    with pytest.raises(BadParameter, match=r"in slices 2 to 2; wanted left < right, top < bottom and at least one sl"):
+        Region(0, 0, 1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("box", [Region(8, 0, 9, 1), Region(-3, 0, 0, 1)])
+def test_a_box_beside_the_picture_is_refused_without_a_word_of_slices(box: Region) -> None:
+    with pytest.raises(BadParameter, match=r"wanted a box that meets the picture \(0, 0, 8, 8\)\. ") as caught:
         box.clipped(Region(0, 0, 8, 8))
+    assert "slice" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("z0", "depth"), [(1, 1), (0, 3), (3, 3)])
+def test_a_box_beside_a_volume_is_refused_with_its_slices(z0: int, depth: int) -> None:
+    box, to = Region(8, 0, 9, 1, z0, z0 + 1), Region(0, 0, 8, 8, 0, depth)
+    with pytest.raises(BadParameter, match=rf"in slices {z0} to {z0 + 1}; .* in slices 0 to {depth}\. .* the slice"):
+        box.clipped(to)
 
 
 def test_image_says_its_own_shape() -> None:
