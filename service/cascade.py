@@ -17,6 +17,7 @@ from service.stages import Classify, Detect, Found, Map, Prompt, Segment, Stage,
 __all__ = ["Ask", "Cascade", "CascadeResult", "Classification", "Flag", "Look", "Patch", "StageResult"]
 
 WIDEN = 1.5
+CLIPPED = Flag("box_clipped", "A given box reaches over the edge of the picture: only its part inside counts.")
 NOT_CLASSIFIED = Classification(None, "This pipeline has no classifying stage.")
 
 
@@ -26,7 +27,7 @@ class Ask:
 
     Attributes:
         threshold: 0 to 1, of the stage whose mask is wanted.
-        boxes: take the place of the localising stage.
+        boxes: take the place of the localising stage; what of them lies outside of the image is cut off and flagged.
         stage: whose mask is wanted; the last segment or prompt stage when None.
     """
 
@@ -47,6 +48,8 @@ class Cascade:
         wanted = self._wanted(ask)
         given = tuple(box.clipped(image.region) for box in ask.boxes)
         work = _Work(self.manifest, Frame(image), replace(ask, boxes=given), wanted, self._replaced(ask, wanted))
+        if given != ask.boxes:
+            work.flags.append(CLIPPED)
         if image.depth == 1 and _flat(image):
             text = "Every pixel has the same value: there is nothing to look at, so nothing was evaluated."
             return work.unevaluated(Flag("no_contrast", text))
@@ -79,14 +82,21 @@ class Cascade:
         return first
 
 
+def check_probability(threshold: float, said: object) -> None:
+    """Raises BadParameter unless ``threshold`` is 0 to 1; ``said`` is how the caller put it."""
+    if not 0 <= threshold <= 1:
+        raise BadParameter(
+            f"threshold={said!s:.60}", "a number from 0 to 1", "Leave it out to take the pipeline's own."
+        )
+
+
 def _check_threshold(threshold: float | None, spec: StageSpec) -> None:
     if threshold is None:
         return
-    if not 0 <= threshold <= 1:
-        raise BadParameter(f"threshold {threshold}", "a probability from 0 to 1", "Leave it out for the default.")
+    check_probability(threshold, threshold)
     if spec.exclusive:
         raise BadParameter(
-            f"threshold {threshold}", "no threshold: the labels exclude each other", "Leave the threshold out."
+            f"threshold={threshold}", "no threshold: the labels exclude each other", "Leave the threshold out."
         )
 
 

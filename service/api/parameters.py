@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from service import engine
+from service.cascade import check_probability
 from service.errors import BadParameter
 from service.image import Image, Region
 
@@ -32,6 +34,15 @@ def _box(text: object) -> Region:
     return Region(left, top, right, bottom)
 
 
+def _threshold(text: object) -> float:
+    try:
+        value = float(str(text))
+    except ValueError:
+        value = math.nan
+    check_probability(value, text)
+    return value
+
+
 def _spacing(text: object) -> tuple[float, float]:
     try:
         values = [float(part) for part in str(text).split(",")]
@@ -49,6 +60,9 @@ def _spacing(text: object) -> tuple[float, float]:
 Box = Annotated[
     Region, BeforeValidator(_box), WithJsonSchema({"type": "string", "pattern": r"^-?\d+,-?\d+,-?\d+,-?\d+$"})
 ]
+Threshold = Annotated[
+    float, BeforeValidator(_threshold), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
+]
 Spacing = Annotated[
     tuple[float, float], BeforeValidator(_spacing), WithJsonSchema({"type": "string", "examples": ["0.1", "0.1,0.08"]})
 ]
@@ -61,8 +75,8 @@ class Parameters(BaseModel):
 
     pipeline: str | None = Field(None, description="Which pipeline; may be left out where only one fits.")
     version: str | None = Field(None, description="Of the pipeline; the default one when left out.")
-    threshold: float | None = Field(
-        None, ge=0, le=1, description="Probability above which a pixel belongs to the label; the pipeline's own else."
+    threshold: Threshold | None = Field(
+        None, description="Probability above which a pixel belongs to the label; the pipeline's own else."
     )
     box: tuple[Box, ...] = Field(
         (), description="left,top,right,bottom in pixels, right and bottom excluded: takes the place of stage 1."
@@ -82,9 +96,9 @@ class Parameters(BaseModel):
             return image
         return replace(image, spacing=(image.spacing[0], *self.spacing), spacing_source="user")
 
-    def request(self, image: Image) -> engine.Request:
-        """The same for the engine. Raises BadParameter for a box that lies outside of the image."""
-        boxes = tuple(box.shifted(0, 0, self.slice).clipped(image.region) for box in self.box)
+    def request(self) -> engine.Request:
+        """The same for the engine."""
+        boxes = tuple(box.shifted(0, 0, self.slice) for box in self.box)
         return engine.Request(self.pipeline, self.version, self.threshold, boxes, self.stage)
 
 

@@ -62,7 +62,7 @@ def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: No
     with clock.span("decode"):
         image = order.parameters.placed(read_raster(order.content, order.limits))
     check()
-    answer = engine.segment(image, order.parameters.request(image))
+    answer = engine.segment(image, order.parameters.request())
     clock.add("stages", answer.timings_ms["stages"])
     check()
     return Product(answer, order.format.encode(answer, clock), order.format, clock)

@@ -213,6 +213,12 @@ def test_box_takes_the_place_of_the_localiser(tiny_client: httpx.Client) -> None
     assert [finding["box"] for finding in answer["findings"]] == [[8, 8, 24, 24]]
 
 
+def test_box_over_the_edge_is_flagged(tiny_client: httpx.Client) -> None:
+    answer = post(tiny_client, box="-10,-10,60,60").json()
+    assert answer["stages"][0]["regions"][0]["box"] == [0, 0, 60, 60]
+    assert [flag["code"] for flag in answer["flags"]] == ["box_clipped"]
+
+
 def test_several_boxes_find_several_lesions(tiny_client: httpx.Client) -> None:
     two = np.maximum(square(8, 8, 16), square(40, 40, 16))
     answer = post(tiny_client, png(two), box=["8,8,24,24", "40,40,56,56"]).json()
@@ -252,9 +258,13 @@ def test_query_and_form_may_be_mixed_and_empty_means_left_out(tiny_client: httpx
     ("fields", "status", "code", "said"),
     [
         ({"threshold": "2"}, 422, "bad_parameter", "threshold=2"),
+        ({"threshold": "-0.1"}, 422, "bad_parameter", "threshold=-0.1"),
         ({"threshold": "nan"}, 422, "bad_parameter", "threshold=nan"),
         ({"threshold": "high"}, 422, "bad_parameter", "threshold=high"),
-        ({"box": "100,100,120,120"}, 422, "bad_parameter", "100, 100, 120, 120"),
+        ({"threshold": "2"}, 422, "bad_parameter", "wanted a number from 0 to 1"),
+        ({"threshold": "nan"}, 422, "bad_parameter", "wanted a number from 0 to 1"),
+        ({"threshold": "high"}, 422, "bad_parameter", "wanted a number from 0 to 1"),
+        ({"box": "100,100,120,120"}, 422, "bad_parameter", "meets the picture (0, 0, 64, 64). "),
         ({"box": "30,30,10,10"}, 422, "bad_parameter", "left < right"),
         ({"box": "1,2,3"}, 422, "bad_parameter", "box=1,2,3"),
         ({"box": "a,b,c,d"}, 422, "bad_parameter", "left,top,right,bottom"),

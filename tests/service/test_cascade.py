@@ -222,6 +222,12 @@ def test_given_boxes_take_the_place_of_the_localiser() -> None:
 def test_a_box_over_the_edge_is_clipped() -> None:
     result = pipeline().run(picture(square(0, 0, 12)), Ask(boxes=(Region(-50, -50, 20, 20),)))
     assert result.stages[0].regions[0].region == Region(0, 0, 20, 20)
+    assert codes(result) == ["box_clipped"]
+
+
+def test_a_box_up_to_the_edge_is_not_clipped() -> None:
+    result = pipeline().run(picture(square(0, 0, 12)), Ask(boxes=(Region(0, 0, 20, 20), Region(0, 0, 64, 64))))
+    assert codes(result) == []
 
 
 @pytest.mark.parametrize("plane", [square(10, 20, 12), np.zeros((64, 64), np.uint8)])
@@ -300,7 +306,7 @@ def test_threshold_is_that_of_the_wanted_stage_only() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, 2, float("nan"), float("inf")])
 def test_a_threshold_that_is_no_probability_is_refused(value: float) -> None:
-    with pytest.raises(BadParameter, match=f"Found threshold {value}; wanted a probability from 0 to 1"):
+    with pytest.raises(BadParameter, match=f"Found threshold={value}; wanted a number from 0 to 1"):
         pipeline().run(picture(square(0, 0, 8)), Ask(threshold=value))
 
 
