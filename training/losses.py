@@ -23,7 +23,7 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def dice_bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Binary cross entropy + soft Dice, weights 1 and 1; ``weight`` (batch,) weights the cross entropy of each image."""
+    """Binary cross entropy + soft Dice, weights 1 and 1; ``weight`` (batch,) is that of each image in the entropy."""
     pixelwise = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(1, 2, 3))
     entropy = pixelwise.mean() if weight is None else (pixelwise * weight).sum() / weight.sum().clamp(min=1e-6)
     return entropy + soft_dice(logits, target)
