@@ -20,6 +20,11 @@ knows no HTTP; the skins (api, jobs, cli) translate by class.
 """
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 file``, but ``2 files``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class BreastCascadeError(Exception):
     """Root of the tree.
 

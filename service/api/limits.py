@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from service.errors import BadParameter, InputError, TooLarge, UnknownFormat, UnusableImage
+from service.errors import BadParameter, InputError, TooLarge, UnknownFormat, UnusableImage, counted
 
 # Boundaries, part headers and parameters around a multipart file.
 MULTIPART_OVERHEAD = 64 * 1024
@@ -131,9 +131,15 @@ def _upload(form: FormData) -> Upload:
     fields = tuple((name, part) for name, part in form.multi_items() if isinstance(part, str))
     if [name for name, _ in files] != ["file"]:
         raise BadParameter(
-            f"{len(files)} files in the fields {sorted({name[:40] for name, _ in files})}",
+            _counted_files([name[:40] for name, _ in files]),
             "one file in a field named file",
             "Send one picture per request, with a file name, as curl -F file=@picture.png does.",
             "bad_file_field",
         )
     return Upload(files[0][1].file.read(), fields)
+
+
+def _counted_files(fields: list[str]) -> str:
+    named = sorted(set(fields))
+    where = f" in field{'s' if len(named) > 1 else ''} {', '.join(named)}" if named else ""
+    return counted(len(fields), "file") + where

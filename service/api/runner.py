@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from service.errors import Busy
+from service.errors import Busy, counted
 
 Result = TypeVar("Result")
 
@@ -112,7 +112,7 @@ class Runner:
 
     def _busy(self) -> Busy:
         error = Busy(
-            f"{self._places} requests running or waiting",
+            f"{counted(self._places, 'request')} running or waiting",
             f"fewer than {self._places}",
             "Send the same request again after the seconds in Retry-After.",
         )

@@ -24,7 +24,7 @@ from service.errors import InputError, UnknownFormat, UnusableImage
 from service.formats.header import cut_short, webp_canvas
 from service.formats.limits import DEFAULT_LIMITS, Limits
 from service.formats.pixels import Pixels, one_grey, pixels_of, upright
-from service.formats.sniff import sniff
+from service.formats.sniff import known_but_not_read, sniff
 from service.image import Image
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "read_raster"]
@@ -63,7 +63,11 @@ def _kind(content: bytes, limits: Limits) -> str:
         raise UnusableImage("an empty body", f"a {ACCEPTED} file", "Send the file's content.", "empty_body")
     kind = sniff(content)
     if kind is None:
-        raise UnknownFormat("content of no known picture format", ACCEPTED, f"Save the picture as {ACCEPTED}.")
+        known = known_but_not_read(content)
+        found = (
+            f"a {known} picture, a format known but not read here" if known else "content of no known picture format"
+        )
+        raise UnknownFormat(found, ACCEPTED, f"Save the picture as {ACCEPTED}.")
     return kind
 
 

@@ -6,6 +6,7 @@ from service.formats.header import PNG_MAGIC
 
 # Sizes a BMP's second header may have; "BM" alone also starts many a text.
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+GIF_MAGIC = (b"GIF87a", b"GIF89a")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -20,6 +21,11 @@ def sniff(content: bytes) -> str | None:
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         return "webp"
     return "bmp" if _is_bmp(content) else None
+
+
+def known_but_not_read(content: bytes) -> str | None:
+    """The name of a picture format that is told by its start and yet not read here, or None."""
+    return "GIF" if content.startswith(GIF_MAGIC) else None
 
 
 def _is_bmp(content: bytes) -> bool:

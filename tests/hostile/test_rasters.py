@@ -220,7 +220,7 @@ def test_several_frames_or_pages(kind: str) -> None:
 def test_animated_gif() -> None:
     frames = [Pillow.fromarray(255 - gradient())]
     content = saved(gradient(), "GIF", save_all=True, append_images=frames)
-    refused(content, UnknownFormat, "unknown_format", "no known picture format")
+    refused(content, UnknownFormat, "unknown_format", "a GIF picture, a format known but not read here")
 
 
 @pytest.mark.parametrize("kind", KINDS)

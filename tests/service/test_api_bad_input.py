@@ -49,6 +49,7 @@ def animated() -> bytes:
 BAD: dict[str, tuple[bytes, int, str]] = {
     "empty": (b"", 422, "empty_body"),
     "text": (b"Patient: Jane Doe\n" * 20, 415, "unknown_format"),
+    "gif": (saved(Pillow.new("L", (64, 64)), "GIF"), 415, "unknown_format"),
     "pdf": (b"%PDF-1.7\n", 415, "unknown_format"),
     "truncated": (png(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))[:900], 422, "truncated"),
     "one pixel": (png(np.zeros((1, 1), np.uint8)), 422, "too_small"),
@@ -115,15 +116,16 @@ def test_all_black_picture_is_not_evaluated_and_says_why(tiny_client: httpx.Clie
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"picture": ("scan.png", b"x")}, "picture"),
-        ([("file", ("a.png", b"x")), ("file", ("b.png", b"x"))], "2 files"),
+        ({"picture": ("scan.png", b"x")}, "1 file in field picture"),
+        ([("file", ("a.png", b"x")), ("file", ("b.png", b"x"))], "2 files in field file"),
+        ([("file", ("a.png", b"x")), ("other", ("b.png", b"x"))], "2 files in fields file, other"),
         ({"other": (None, "no file at all")}, "0 files"),
     ],
 )
 def test_the_file_must_be_one_and_in_its_field(tiny_client: httpx.Client, files: Any, said: str) -> None:
     answer = tiny_client.post("/segment", files=files)
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_file_field")
-    assert said in answer.json()["found"]
+    assert answer.json()["found"] == said
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_retry_after_follows_what_was_measured() -> None:
         await asyncio.sleep(0)
         told = []
         for _ in range(3):
-            with pytest.raises(Busy, match="1 requests running or waiting") as caught:
+            with pytest.raises(Busy, match="1 request running or waiting") as caught:
                 runner.check_room()
             told.append(caught.value.retry_after)
         gate.set()

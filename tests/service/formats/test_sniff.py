@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.formats.header import cut_short, webp_canvas
-from service.formats.sniff import sniff
+from service.formats.sniff import known_but_not_read, sniff
 from tests.service.formats.pictures import gradient, saved
 
 KINDS = ("png", "jpeg", "tiff", "bmp", "webp")
@@ -21,6 +21,12 @@ def test_each_format_is_told_by_its_start(kind: str) -> None:
 )
 def test_others_are_unknown(content: bytes) -> None:
     assert sniff(content) is None
+
+
+def test_gif_is_known_but_not_read() -> None:
+    content = saved(gradient(), "gif")
+    assert (sniff(content), known_but_not_read(content)) == (None, "GIF")
+    assert known_but_not_read(b"GIF is how this text starts") is None
 
 
 @given(st.text())
