@@ -30,8 +30,6 @@ class Settings(BaseSettings):
         pipelines_dir: further pipelines, laid out as ``<name>/<version>/``; they win over the bundled ones.
         device: where networks run: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
         access: ``off`` lets anyone who reaches the port use it, on any address.
-        broker_url: Celery's broker; unset means the one embedded in the data directory.
-        database_url: SQLAlchemy's database; unset means SQLite in the data directory.
         max_bytes: largest upload, in bytes.
         max_pixels: largest picture, in pixels, as its header declares it.
         min_side: smallest picture side, in pixels.
@@ -48,8 +46,6 @@ class Settings(BaseSettings):
     pipelines_dir: Path | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = "auto"
     access: Literal["on", "off"] = "on"
-    broker_url: str | None = None
-    database_url: str | None = None
     max_bytes: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_bytes
     max_pixels: Annotated[int, Field(ge=1, le=PILLOW_GUARD)] = DEFAULT_LIMITS.max_pixels
     min_side: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.min_side

@@ -22,7 +22,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/srv/share")
     settings = read_settings()
     assert settings.data_dir == Path("/srv/share/breast-cascade")
-    assert (settings.device, settings.access, settings.broker_url, settings.database_url) == ("auto", "on", None, None)
+    assert (settings.device, settings.access) == ("auto", "on")
     assert settings.pipeline_roots == (BUNDLED,)
     assert settings.limits.max_bytes == settings.max_bytes
 
@@ -34,7 +34,7 @@ def test_data_lies_in_the_home_without_xdg(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     texts = {"DATA_DIR": str(tmp_path), "PIPELINES_DIR": "/srv/pipelines", "DEVICE": "cuda:1", "ACCESS": "off"}
-    texts |= {"BROKER_URL": "redis://q", "DATABASE_URL": "postgresql://d", "THREADS": "3", "SLOTS": "4"}
+    texts |= {"THREADS": "3", "SLOTS": "4"}
     for name, text in texts.items():
         monkeypatch.setenv(PREFIX + name, text)
     settings = read_settings()
