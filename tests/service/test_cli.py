@@ -233,6 +233,19 @@ def test_doctor_wants_to_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert (check.verdict, "BREAST_CASCADE_DATA_DIR" in check.remedy) == ("failed", True)
 
 
+def test_doctor_makes_no_data_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BREAST_CASCADE_DATA_DIR", str(tmp_path / "new" / "data"))
+    check = found("data directory", monkeypatch)
+    assert (check.verdict, check.found.endswith(f"not there yet; {tmp_path} can be written")) == ("ok", True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_doctor_tells_a_data_directory_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda _, mode: mode == os.F_OK)
+    check = found("data directory", monkeypatch)
+    assert (check.verdict, check.found.endswith("cannot be written")) == ("failed", True)
+
+
 def test_doctor_wants_a_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "BUNDLED", tmp_path)
     monkeypatch.setenv("BREAST_CASCADE_PIPELINES_DIR", str(tmp_path))
