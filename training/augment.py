@@ -7,21 +7,19 @@ serving could not produce.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from service.image import Region
+from service.manifest import Frozen
 
 Grey = NDArray[np.uint8]
 GENTLE = 1 / 3
 CHARACTERS = np.array(list("ABCDEFGHIKLMNOPRSTUVXYZ0123456789.:-/ "))
 
 
-@dataclass(frozen=True)
-class Strength:
+class Strength(Frozen):
     """How far augmentation goes.
 
     Attributes:

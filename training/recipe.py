@@ -10,6 +10,7 @@ from pydantic import Field
 
 from service.manifest import Frozen, InputSpec, Look, Name
 from service.yaml12 import read_yaml
+from training.augment import Strength
 
 
 class Part(Frozen):
@@ -17,19 +18,6 @@ class Part(Frozen):
 
     path: str
     arguments: Annotated[dict[str, Any], Field(default_factory=dict)]
-
-
-class Augment(Frozen):
-    """The fields of `training.augment.Strength`."""
-
-    scale: tuple[float, float] = (0.6, 1.6)
-    stretch: float = 1.2
-    shift: float = 0.1
-    rotation: float = 12.0
-    gentle: float = 0.5
-    echo: float = 0.2
-    photometric: float = 0.35
-    burn_in: float = 0.3
 
 
 class Schedule(Frozen):
@@ -61,7 +49,7 @@ class Recipe(Frozen):
     dataset: Part
     input: InputSpec
     look: Look = Look()
-    augment: Augment = Augment()
+    augment: Strength = Strength()
     schedule: Schedule = Schedule()
     negatives: Annotated[float, Field(ge=0, le=1)] = 0.2
     test_fold: Annotated[int, Field(ge=0)] = 0

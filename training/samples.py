@@ -65,7 +65,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.loaded = loaded
         self.recipe = recipe
         self.training = training
-        self.strength = augment.Strength(**recipe.augment.model_dump())
+        self.strength = recipe.augment
         self.epoch = 0
 
     def __len__(self) -> int:

@@ -9,9 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from service.yaml12 import read_yaml
-from training.augment import Strength
 from training.export import Template
-from training.recipe import Augment, Part, read_recipe, resolve
+from training.recipe import Part, read_recipe, resolve
 from training.yolo import is_yolo
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
@@ -46,10 +45,6 @@ def test_every_template_names_recipes_that_exist_and_fit_its_stages(path: Path) 
         assert (stage.model_extra or {})["kind"] == kinds[recipes[stage.name].task]
     assert len({(one.test_fold, one.validation) for one in recipes.values()}) == 1
     assert f"training/recipes/{path.name}" in path.read_text()
-
-
-def test_augmentation_has_the_fields_of_strength_and_their_defaults() -> None:
-    assert Strength(**Augment().model_dump()) == Strength()
 
 
 def test_an_unknown_field_is_named(tmp_path: Path) -> None:
