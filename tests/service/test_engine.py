@@ -86,7 +86,7 @@ def test_request_reaches_the_cascade(engine: Engine) -> None:
     given = engine.segment(image, Request(boxes=(Region(40, 40, 60, 60),), threshold=0.9, stage="lesion"))
     assert given.result.status == "none_found"
     assert given.result.stages[0].localisation == "given"
-    with pytest.raises(BadParameter, match="Found threshold 2"):
+    with pytest.raises(BadParameter, match="Found threshold=2"):
         engine.segment(image, Request(threshold=2))
 
 
