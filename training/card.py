@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from service.manifest import Manifest, Metric
+from service.manifest import Evidence, Manifest, Metric
 
 Row = dict[str, Any]
 MEASURED = "Every figure was measured on exactly the files of this folder; intervals are 95 % bootstrap over images."
@@ -19,9 +19,9 @@ NOT_MEASURED = "Nothing was measured yet: do not rely on this version."
 def publish(folder: Path, manifest: Manifest, measured: Sequence[Metric], limits: str) -> None:
     """Write the measured figures into ``manifest.yaml`` and ``card.md`` of a pipeline folder.
 
-    ``limits`` is Markdown that ends the card.
+    ``limits`` is Markdown that ends the card. Raises ValueError for evidence called validated without figures.
     """
-    evidence = manifest.evidence.model_copy(update={"metrics": tuple(measured)})
+    evidence = Evidence.model_validate(manifest.evidence.model_dump() | {"metrics": tuple(measured)})
     manifest = manifest.model_copy(update={"evidence": evidence})
     write_manifest(manifest, folder)
     (folder / "card.md").write_text(card(manifest, limits), encoding="utf-8")

@@ -1,25 +1,53 @@
-"""``breast-cascade-train``: fit, export and evaluate what the service runs."""
+"""``breast-cascade-train``: fit, export and evaluate what the service runs. The last line on stdout is the result.
+
+Heavy imports wait inside the commands, so that ``--help`` is quick.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
+from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
+
+from service.errors import BreastCascadeError
+from service.manifest import Metric
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+FAILED = 1
+PIPE_WIDTH = 200
+# What a user can mend; the texts say how. Anything else is a defect and keeps its traceback.
+MENDABLE = (OSError, ValueError, ImportError, FloatingPointError, yaml.YAMLError, BreastCascadeError)
 
 app = typer.Typer(
     help="Train the networks of Breast Cascade and turn them into pipelines.\n\n"
     "Usual order: fit each stage's recipe, export the pipeline, evaluate it on the fold it never saw.\n\n"
     "Example: breast-cascade-train fit training/recipes/ultrasound_localiser.yaml "
-    "--data Dataset_BUSI_with_GT -o runs/localiser",
+    "--data Dataset_BUSI_with_GT -o runs/localiser\n\n"
+    "Exit codes: 0 all well; 1 it failed, the last line on stderr says why; 2 the command was wrong.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="Recipe (YAML).")]
 Data = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of the data set.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")]
+Start = Annotated[
+    Path | None,
+    typer.Option("--start", exists=True, dir_okay=False, help="Weights to start from where names and shapes match."),
+]
 
 
 class Part(StrEnum):
@@ -30,65 +58,88 @@ class Part(StrEnum):
 
 
 @app.command()
-def fit(
-    recipe: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Recipe (YAML).")],
-    data: Data,
-    out: Out,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
-    start: Annotated[Path | None, typer.Option(help="Weights to start from where names and shapes match.")] = None,
-) -> None:
-    """Train one network; the weights that validated best are kept in OUT/best.pt."""
+def fit(recipe: RecipeFile, data: Data, out: Out, resume: Resume = False, start: Start = None) -> None:
+    """Train one network; prints the path of the weights that validated best, OUT/best.pt."""
     from training.fit import fit as run
-    from training.recipe import read_recipe
 
-    read = read_recipe(recipe)
+    read = _read(recipe, yolo=False)
     read = read.model_copy(update={"start": start or read.start})
     typer.echo(run(read, data, out, resume=resume))
 
 
 @app.command()
+def yolo(recipe: RecipeFile, data: Data, out: Out, resume: Resume = False) -> None:
+    """Train YOLO11n as localiser and export it; prints the path of the graph, OUT/yolo.onnx.
+
+    Needs the extra "yolo". It brings ultralytics, which is AGPL-3.0, and whose makers claim the weights that it trains
+    under that licence too: a manifest that names them must say so.
+    """
+    from training.yolo import train_yolo
+
+    typer.echo(train_yolo(_read(recipe, yolo=True), data, out, resume=resume))
+
+
+def _read(path: Path, *, yolo: bool) -> Recipe:
+    """A recipe for the command at hand: YOLO is trained by a loop of its own."""
+    from training.recipe import read_recipe
+    from training.yolo import is_yolo
+
+    recipe = read_recipe(path)
+    if is_yolo(recipe) != yolo:
+        found, command = recipe.network.path, "fit" if yolo else "yolo"
+        raise ValueError(f"Found network {found}; wanted {'YOLO' if yolo else 'another'}. Use the command {command}.")
+    return recipe
+
+
+@app.command()
 def export(
-    template: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Pipeline template (YAML).")],
-    weights: Annotated[list[str], typer.Option(help="STAGE=PATH of a best.pt; repeated for a stage: the mean of all.")],
+    template: Annotated[Path, typer.Argument(metavar="TEMPLATE", exists=True, dir_okay=False, help="Template (YAML).")],
+    weights: Annotated[
+        list[str],
+        typer.Option(metavar="STAGE=PATH", help="best.pt of a stage; repeated for a stage: the mean of all."),
+    ],
     out: Out,
 ) -> None:
-    """Export every stage to ONNX, check it against torch and write the manifest; prints the pipeline's folder."""
-    from training.export import export_pipeline
-
+    """Export every stage to ONNX, check it against torch, write the manifest; prints the pipeline's folder."""
     members: dict[str, list[Path]] = {}
     for stage, path in map(_pair, weights):
         members.setdefault(stage, []).append(path)
+    from training.export import export_pipeline
+
     typer.echo(export_pipeline(template, members, out))
 
 
 def _pair(text: str) -> tuple[str, Path]:
     stage, _, path = text.partition("=")
     if not stage or not path:
-        raise typer.BadParameter(f"found {text!r}, wanted STAGE=PATH")
+        raise typer.BadParameter(f"found {text!r}, wanted STAGE=PATH", param_hint="--weights")
+    if not Path(path).is_file():
+        raise typer.BadParameter(f"found no file {path!r}, wanted the weights of {stage}", param_hint="--weights")
     return stage, Path(path)
 
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Pipeline folder NAME/VERSION.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="Pipeline: NAME/VERSION.")
+    ],
     data: Data,
     part: Annotated[Part, typer.Option(help="Part of the split.")] = Part.test,
-    limits: Annotated[Path | None, typer.Option(help="Markdown that ends the card; writes manifest and card.")] = None,
-    evidence: Annotated[Path | None, typer.Option(help="Folder for the per-image scores.")] = None,
+    limits: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Markdown that ends the card; writes manifest and card."),
+    ] = None,
+    evidence: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the per-image scores.")] = None,
 ) -> None:
     """Measure a pipeline on the fold it never saw, as it is served; with --limits, write the figures into its card."""
     from training import card
-    from training.datasets.busi import cases
-    from training.evaluate import Bench, metrics, scores
-    from training.split import split
+    from training.evaluate import Bench, metrics, parts_of
 
     bench = Bench.open(folder)
     manifest = bench.pipeline.manifest
-    training = manifest.stages[0].training
-    parts = split(cases(data), int(training.get("test_fold", 0)), float(training.get("validation", 0.12)))
-    chosen = parts.test if part is Part.test else parts.validation
-    name = "BUSI fold 0" if part is Part.test else "BUSI validation part"
-    rows = {name: scores(bench, chosen), f"{name}, simulated screenshots": scores(bench, chosen, shifted=True)}
+    name, split = parts_of(manifest, data)
+    chosen = split.test if part is Part.test else split.validation
+    rows = _measured(bench, chosen, name if part is Part.test else f"validation part beside {name}")
     measured = [metric for on, some in rows.items() for metric in metrics(some, on)]
     _print(measured)
     if limits is not None:
@@ -97,17 +148,51 @@ def evaluate(
         card.write_evidence(evidence / manifest.name / f"{manifest.version}.json", manifest, rows)
 
 
-def _print(measured: list) -> None:  # type: ignore[type-arg]
+def _measured(bench: Any, cases: Sequence[Any], name: str) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the cases as they are and of their simulated screenshots. Raises ValueError without cases."""
+    from training.evaluate import scores
+
+    if not cases:
+        raise ValueError(
+            f"Found no case in {name}; wanted at least one. Check the data set and the recipes' test fold."
+        )
+    shifted = f"{name}, simulated screenshots"
+    return {
+        name: scores(bench, _counted(cases, name)),
+        shifted: scores(bench, _counted(cases, shifted), shifted=True),
+    }
+
+
+def _counted(cases: Sequence[Any], name: str) -> Iterable[Any]:
+    return track(cases, name, console=Console(stderr=True))
+
+
+def _print(measured: Iterable[Metric]) -> None:
+    from training.card import interval
+
     table = Table("figure", "value", "95 % interval", "n", "on")
     for metric in measured:
-        low, high = metric.interval
-        table.add_row(metric.name, f"{metric.value:.3f}", f"{low:.3f} to {high:.3f}", str(metric.n), metric.on)
-    Console().print(table)
+        table.add_row(metric.name, f"{metric.value:.3f}", interval(metric), str(metric.n), metric.on)
+    # In a pipe nothing is folded to the width of a terminal that is not there.
+    Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app()
+    """Entry point of the console script: what the user can mend ends as one line on stderr and exit code 1."""
+    try:
+        app()
+    except MENDABLE as error:
+        typer.echo(f"breast-cascade-train: {one_line(error)}", err=True)
+        sys.exit(FAILED)
+
+
+def one_line(error: Exception) -> str:
+    """The error's text without line breaks; of a file's fields, the first that is wrong."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        return f"{error.title}: field {where} = {first['input']!r:.80}: {first['msg']}. Mend this field."
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.blocks import ConvNormAct
-from service.manifest import Manifest, Name, Version
+from service.manifest import Evidence, Manifest, Name, Version
 from service.yaml12 import read_yaml
 from training.card import publish
 from training.fit import build_network
@@ -84,7 +84,7 @@ def _folded(recipe: Recipe, weights: Path) -> nn.Module:
     network.eval()
     for block in network.modules():
         if isinstance(block, ConvNormAct):
-            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()  # type: ignore[arg-type]
+            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()  # type: ignore[type-var]
     for parameter in network.parameters():
         if packable(tuple(parameter.shape)):
             codes, scale = packed(parameter.detach().numpy())
@@ -121,8 +121,8 @@ def _traced(network: nn.Module, recipe: Recipe) -> onnx.ModelProto:
     with warnings.catch_warnings():
         # torch's exporter warns of its own use of a class of torch.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-        program = torch.onnx.export(
-            network.to(memory_format=torch.contiguous_format),
+        program: Any = torch.onnx.export(
+            network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             (example,),
             dynamo=True,
             opset_version=OPSET,
@@ -132,7 +132,8 @@ def _traced(network: nn.Module, recipe: Recipe) -> onnx.ModelProto:
             external_data=False,
             verbose=False,
         )
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto
+    return model
 
 
 def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -193,11 +194,12 @@ class StageTemplate(BaseModel):
 
 
 class Template(BaseModel):
-    """A manifest but for its stages."""
+    """A manifest but for its stages. Nothing was measured yet, so that its evidence cannot be ``validated``."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: Name
     version: Version
+    evidence: Evidence
     stages: tuple[StageTemplate, ...]
 
 

@@ -46,6 +46,14 @@ def test_publishing_again_replaces_the_figures(folder: Path, manifest: Manifest)
     assert read_manifest(folder).evidence.metrics == METRICS[:1]
 
 
+def test_figures_cannot_be_taken_from_what_is_called_validated(folder: Path, manifest: Manifest) -> None:
+    evidence = manifest.evidence.model_copy(update={"level": "validated", "metrics": METRICS})
+    before = (folder / "manifest.yaml").read_bytes()
+    with pytest.raises(ValueError, match="level validated needs metrics"):
+        publish(folder, manifest.model_copy(update={"evidence": evidence}), (), LIMITS)
+    assert (folder / "manifest.yaml").read_bytes() == before
+
+
 def test_a_manifest_written_says_only_what_is_not_the_default(folder: Path, manifest: Manifest) -> None:
     write_manifest(manifest, folder)
     assert read_manifest(folder) == manifest

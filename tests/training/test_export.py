@@ -274,6 +274,13 @@ def test_a_template_that_would_lead_out_of_the_folder_is_refused(tmp_path: Path)
         export_pipeline(template, weights, tmp_path / "out")
 
 
+def test_a_template_that_claims_to_be_measured_is_refused_before_anything_is_exported(tmp_path: Path) -> None:
+    evidence = {"level": "validated", "data": "phantoms", "data_licence": "Apache-2.0"}
+    template, weights = _unexported(tmp_path, evidence=evidence)
+    with pytest.raises(ValidationError, match="evidence\n.*level validated needs metrics"):
+        export_pipeline(template, weights, tmp_path / "out")
+
+
 @pytest.mark.parametrize("content", ["another network", "a checkpoint", "no weights", "nothing"])
 def test_weights_that_are_not_the_recipes_are_refused(content: str, exported: Exported, tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
