@@ -251,5 +251,7 @@ def _classified(rows: Sequence[Row], on: str) -> list[Metric | None]:
     pairs = np.array([(row["classification"]["malignant"], row["category"] == "malignant") for row in scored], float)
     return [
         _mean("accuracy of the class of found lesions", right, on),
-        _resampled("AUROC malignant against benign", pairs, lambda s: auroc(s[:, 0].tolist(), s[:, 1] > 0), on),
+        _resampled(
+            "AUROC malignant against benign", pairs, lambda s: auroc(s[:, 0].tolist(), (s[:, 1] > 0).tolist()), on
+        ),
     ]

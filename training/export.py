@@ -84,7 +84,7 @@ def _folded(recipe: Recipe, weights: Path) -> nn.Module:
     network.eval()
     for block in network.modules():
         if isinstance(block, ConvNormAct):
-            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()  # type: ignore[type-var]
+            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()  # type: ignore[type-var, arg-type]
     for parameter in network.parameters():
         if packable(tuple(parameter.shape)):
             codes, scale = packed(parameter.detach().numpy())
