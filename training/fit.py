@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -150,7 +151,8 @@ def _taught(recipe: Recipe, cases: Sequence[Case]) -> list[Case]:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[note]}"))
+    # Data on stdout, progress on stderr.
+    return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
 
 
 def _epochs(recipe: Recipe, state: State, progress: Progress) -> Iterator[int]:
