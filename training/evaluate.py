@@ -23,7 +23,7 @@ from service.manifest import Manifest, Metric
 from service.result import CascadeResult
 from service.stages import Detect, Segment
 from training import augment
-from training.datasets.busi import Case, read_mask
+from training.datasets.case import Case
 from training.metrics import auroc, bootstrap_interval, dice, iou
 from training.recipe import Part, resolve
 from training.samples import lesion_boxes
@@ -114,7 +114,7 @@ def scores(bench: Bench, cases: Iterable[Case], *, shifted: bool = False) -> lis
 
 
 def _as_is(case: Case) -> tuple[Image, Grey]:
-    return read_raster(case.image.read_bytes()), read_mask(case)
+    return read_raster(case.image.read_bytes()), case.read_mask()
 
 
 def _shifted(case: Case) -> tuple[Image, Grey]:

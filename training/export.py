@@ -7,15 +7,12 @@ so that the file stores a quarter of the bytes and still equals torch.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -26,12 +23,10 @@ from service.manifest import Evidence, Manifest, Name, Version
 from service.yaml12 import read_yaml
 from training.card import publish
 from training.fit import build_network
+from training.onnx_graph import check_export, traced
 from training.packing import packable, packed, stored_small
 from training.recipe import Recipe, read_recipe
 
-BATCHES = (1, 3, 5)
-TOLERANCE = 1e-4
-OPSET = 18
 OUTPUTS = {"localise": ["logits", "presence"], "segment": ["logits"], "classify": ["logits"]}
 
 
@@ -108,76 +103,12 @@ def export_network(network: nn.Module, recipe: Recipe, path: Path) -> float:
     Raises ValueError, and writes nothing, when ONNX Runtime and torch differ by more than 1e-4 x max(1, largest
     |output|).
     """
-    content = stored_small(_bare(_traced(network, recipe))).SerializeToString()
-    difference = check_export(network, content, (recipe.input.channels, *recipe.input.size))
+    shape = (recipe.input.channels, *recipe.input.size)
+    content = stored_small(traced(network, [shape], ["image"], OUTPUTS[recipe.task])).SerializeToString()
+    difference = check_export(network, content, shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return difference
-
-
-def _traced(network: nn.Module, recipe: Recipe) -> onnx.ModelProto:
-    # Two images: with one, the exporter would take the batch for a constant.
-    example = torch.zeros(2, recipe.input.channels, *recipe.input.size)
-    with warnings.catch_warnings():
-        # torch's exporter warns of its own use of a class of torch.
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-        program: Any = torch.onnx.export(
-            network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["image"],
-            output_names=OUTPUTS[recipe.task],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            external_data=False,
-            verbose=False,
-        )
-    model: onnx.ModelProto = program.model_proto
-    return model
-
-
-def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the exporter's notes on where each node came from.
-
-    They name folders of this machine and outweigh a small network.
-    """
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    return model
-
-
-def check_export(network: nn.Module, exported: Path | bytes, shape: tuple[int, int, int]) -> float:
-    """Largest difference between ONNX Runtime and torch over batches 1, 3, 5, relative to max(1, largest |output|).
-
-    ``shape`` is that of one input (channels, height, width). Raises ValueError above 1e-4, and where either gives what
-    is no number.
-    """
-    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
-    worst = float(np.max([_difference(session, network, batch, shape) for batch in BATCHES]))
-    # NaN is no number at most 1e-4, either.
-    if not worst <= TOLERANCE:
-        raise ValueError(
-            f"Found ONNX and torch to differ by {worst:.1e} of the largest output; wanted at most {TOLERANCE:.0e}. "
-            "Do not ship this network; check its layers for one that exports differently."
-        )
-    return worst
-
-
-@torch.no_grad()
-def _difference(
-    session: onnxruntime.InferenceSession, network: nn.Module, batch: int, shape: tuple[int, int, int]
-) -> float:
-    image = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch))
-    wanted = network(image)
-    found = session.run(None, {session.get_inputs()[0].name: image.numpy()})
-    pairs = zip(found, wanted if isinstance(wanted, tuple) else (wanted,), strict=True)
-    return float(np.max([_relative(one, other.numpy()) for one, other in pairs]))
-
-
-def _relative(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> float:
-    return float(np.abs(found - wanted).max() / max(1.0, float(np.abs(wanted).max())))
 
 
 class StageTemplate(BaseModel):

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from training.datasets.busi import Case
+from training.datasets.case import Case
 from training.recipe import Recipe, resolve
 from training.samples import CACHED_SIDE, Samples, load
 from training.split import Split, split

@@ -17,7 +17,8 @@ from service.manifest import InputSpec, Window
 from service.preprocess import prepare, resize
 from service.stages import looked_at
 from training import augment
-from training.datasets.busi import CLASSES, Case, read_image, read_mask
+from training.datasets.busi import CLASSES
+from training.datasets.case import Case
 from training.recipe import Recipe
 
 Grey = NDArray[np.uint8]
@@ -41,7 +42,7 @@ class Loaded:
 
 def load(cases: Sequence[Case], longest: int | None = None) -> list[Loaded]:
     """Read all cases; with ``longest`` the longer side is shrunk to that many pixels (for whole-picture training)."""
-    return [_shrunk(Loaded(case, read_image(case), read_mask(case)), longest) for case in cases]
+    return [_shrunk(Loaded(case, case.read_image(), case.read_mask()), longest) for case in cases]
 
 
 def _shrunk(loaded: Loaded, longest: int | None) -> Loaded:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.datasets.busi import Case
+from training.datasets.case import Case
 
 
 @dataclass(frozen=True)

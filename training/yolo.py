@@ -25,9 +25,10 @@ import yaml
 from pydantic import Field
 from torch import Tensor, nn
 
+from models import torchvision_cpu
 from service.manifest import Frozen
-from training import torchvision_cpu
-from training.export import OPSET, check_export, digest
+from training.export import digest
+from training.onnx_graph import OPSET, check_export
 from training.recipe import Recipe, resolve
 from training.samples import CACHED_SIDE, Samples, lesion_boxes, load
 from training.split import split

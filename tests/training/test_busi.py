@@ -41,8 +41,8 @@ def test_the_public_layout_gives_one_case_per_picture(tmp_path: Path) -> None:
     assert len({case.group for case in found}) == 10
     assert not any(case.ambiguous for case in found)
     for case in found:
-        assert busi.read_image(case).shape == busi.read_mask(case).shape == SIZE
-        assert busi.read_mask(case).any() == (case.category != "normal")
+        assert case.read_image().shape == case.read_mask().shape == SIZE
+        assert case.read_mask().any() == (case.category != "normal")
 
 
 def test_several_masks_of_a_picture_are_merged(root: Path) -> None:
@@ -58,8 +58,8 @@ def test_several_masks_of_a_picture_are_merged(root: Path) -> None:
         "benign (4)_mask_2.png",
     ]
     wanted = _blob((10, 10, 20, 20)) | _blob((50, 50, 60, 70)) | _blob((15, 15, 30, 30))
-    assert np.array_equal(busi.read_mask(four), wanted)
-    assert np.array_equal(busi.read_mask(forty), _blob((90, 90, 99, 99)))
+    assert np.array_equal(four.read_mask(), wanted)
+    assert np.array_equal(forty.read_mask(), _blob((90, 90, 99, 99)))
 
 
 def test_masks_may_be_one_bit_or_rgb_and_pictures_rgb(root: Path) -> None:
@@ -69,8 +69,8 @@ def test_masks_may_be_one_bit_or_rgb_and_pictures_rgb(root: Path) -> None:
     cv2.imwrite(str(two.with_name("malignant (2)_mask.png")), cv2.merge([drawn.mask * 255] * 3))
     cv2.imwrite(str(two), cv2.merge([drawn.image] * 3))
     for case in busi.cases(root):
-        assert np.array_equal(busi.read_mask(case), drawn.mask)
-        assert np.array_equal(busi.read_image(case), drawn.image)
+        assert np.array_equal(case.read_mask(), drawn.mask)
+        assert np.array_equal(case.read_image(), drawn.image)
 
 
 def test_a_missing_mask_names_the_file_that_is_wanted(root: Path) -> None:
@@ -114,7 +114,7 @@ def test_an_index_brings_its_own_groups_and_folds(tmp_path: Path) -> None:
     )
     (case,) = busi.cases(tmp_path)
     assert (case.name, case.category, case.group, case.fold, case.ambiguous) == ("one (1)", "benign", "pair7", 3, True)
-    assert np.array_equal(busi.read_mask(case), drawn.mask)
+    assert np.array_equal(case.read_mask(), drawn.mask)
 
 
 def test_an_index_of_another_data_set_is_refused(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_real_index_is_read_whole_and_no_group_lies_in_two_folds() -> None:
 def test_our_grouping_of_the_real_pictures_agrees_with_the_index() -> None:
     """Of all pairs that one of the two groupings joins, nearly all are joined by both."""
     found = busi.cases(REAL)
-    ours = near_duplicate_groups([busi.read_image(case) for case in found])
+    ours = near_duplicate_groups([case.read_image() for case in found])
     joined, indexed = (_pairs(groups) for groups in (ours, [case.group for case in found]))
     assert len(joined & indexed) >= 0.9 * len(joined | indexed)
 

@@ -17,7 +17,7 @@ from service.manifest import Manifest, Metric, read_manifest
 from tests import tiny_graphs, tiny_pipeline
 from training import evaluate
 from training.datasets import busi
-from training.datasets.busi import Case
+from training.datasets.case import Case
 from training.evaluate import Bench, Row, metrics, parts_of, scores, true_boxes
 
 KEYS = {

@@ -26,13 +26,13 @@ from training.export import (
     OUTPUTS,
     Ensemble,
     Mirrored,
-    check_export,
     deployable,
     digest,
     export_network,
     export_pipeline,
 )
 from training.fit import build_network
+from training.onnx_graph import check_export
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (1, SIDE, SIDE)

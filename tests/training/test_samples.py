@@ -16,7 +16,8 @@ from service.image import Region, crop
 from service.preprocess import prepare
 from service.stages import looked_at
 from tests.training.phantom_busi import SIZE, phantom
-from training.datasets.busi import CLASSES, Case
+from training.datasets.busi import CLASSES
+from training.datasets.case import Case
 from training.recipe import Recipe
 from training.samples import EMPTY_BOX, Loaded, Samples, jittered, lesion_boxes, load, random_box
 

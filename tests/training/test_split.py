@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.datasets.busi import Case
+from training.datasets.case import Case
 from training.split import split
 
 

@@ -21,6 +21,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.torchvision_cpu import nms
 from service.decode import candidates
 from service.engine import Engine, Request
 from service.image import Image
@@ -33,7 +34,6 @@ from training.datasets import busi
 from training.recipe import Recipe, read_recipe
 from training.samples import CACHED_SIDE, load
 from training.split import split
-from training.torchvision_cpu import nms
 from training.yolo import boxes_of, is_yolo, train_yolo, write_folder
 
 ROOT = Path(__file__).parents[2]

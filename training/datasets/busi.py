@@ -16,32 +16,15 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
+from training.datasets.case import Case, read_grey
 from training.datasets.grouping import assign_folds, near_duplicate_groups
 
 CLASSES = ("benign", "malignant", "normal")
 FOLDS = 5
 COLUMNS = ("image", "mask", "class", "group", "fold", "class_ambiguous")
 _MASK = re.compile(r"_mask(_\d+)?$")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One picture. ``masks`` are merged; ``ambiguous`` groups carry two classes and are kept out of classification."""
-
-    name: str
-    image: Path
-    masks: tuple[Path, ...]
-    category: str
-    group: str
-    fold: int
-    ambiguous: bool
 
 
 def cases(root: Path) -> list[Case]:
@@ -54,24 +37,6 @@ def cases(root: Path) -> list[Case]:
         f"Found neither index.csv nor the folders {', '.join(CLASSES)} in {root}; wanted one of the two layouts. "
         "Give the folder Dataset_BUSI_with_GT."
     )
-
-
-def read_image(case: Case) -> NDArray[np.uint8]:
-    """Grey picture, uint8 (height, width)."""
-    return _read(case.image)
-
-
-def read_mask(case: Case) -> NDArray[np.uint8]:
-    """Union of the case's masks, uint8 0 or 1 (height, width)."""
-    masks = [_read(path) > 0 for path in case.masks]
-    return np.logical_or.reduce(masks).astype(np.uint8)
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise FileNotFoundError(f"Found no readable picture at {path}; wanted PNG or JPEG. Restore the file.")
-    return np.asarray(grey, np.uint8)
 
 
 def _indexed(root: Path) -> Iterable[Case]:
@@ -105,7 +70,7 @@ def _public(root: Path) -> Iterable[Case]:
         for path in sorted((root / category).glob("*.png"))
         if not _MASK.search(path.stem)
     ]
-    groups = near_duplicate_groups([_read(path) for path, _ in found])
+    groups = near_duplicate_groups([read_grey(path) for path, _ in found])
     folds = assign_folds(groups, [category for _, category in found], FOLDS)
     classes_of: dict[int, set[str]] = {}
     for group, (_, category) in zip(groups, found, strict=True):

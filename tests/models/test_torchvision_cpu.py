@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import torchvision_cpu
-from training.torchvision_cpu import nms
+from models import torchvision_cpu
+from models.torchvision_cpu import nms
 
 BOXES = torch.tensor([[0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30], [0, 0, 4, 4]], dtype=torch.float32)
 SCORES = torch.tensor([0.5, 0.9, 0.1, 0.3])
@@ -63,7 +63,7 @@ def _overlap(one: list[float], other: list[float]) -> float:
 def test_after_mending_torchvision_imports_and_suppresses() -> None:
     """In a process of its own: operators, once defined, stay. Holds as well where torchvision needs no mending."""
     script = (
-        "from training.torchvision_cpu import mend\n"
+        "from models.torchvision_cpu import mend\n"
         "assert mend() == mend()\n"
         "import torch, torchvision.models, torchvision.transforms.v2\n"
         "from torchvision.ops import nms\n"
