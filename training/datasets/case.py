@@ -59,7 +59,7 @@ class Case:
     group: str
     fold: int
     ambiguous: bool = False
-    inputs: Mapping[str, Path] = field(default_factory=dict)
+    inputs: Mapping[str, Path] = field(default_factory=dict, hash=False)
     spacing: tuple[float, float] | None = None
     image_reader: Callable[[Case], Picture] = grey_image
     mask_reader: Callable[[Case], Labels] = merged_masks
