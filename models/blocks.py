@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+CLASSIFIER_HEADS = ("fc.", "head.", "classifier.", "last_linear.")
 
 
 class ConvNormAct(nn.Sequential):
@@ -48,3 +57,77 @@ class GlobalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.project(x.mean(dim=(2, 3), keepdim=True))
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a file of torch (plain, or under ``state_dict`` or ``model``) or in a ``.safetensors`` file.
+
+    Raises FileNotFoundError where there is no file, ValueError where it holds anything but named tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Found no file {path}; wanted a state dict. Give the path of a file of weights.")
+    content = _unpacked(path)
+    if not content or not all(isinstance(one, Tensor) for one in content.values()):
+        raise ValueError(f"Found no named tensors in {path}; wanted a state dict. Save `network.state_dict()` there.")
+    return dict(content)
+
+
+def _unpacked(path: Path) -> Mapping[str, Tensor]:
+    """What the file holds, out of its envelope; an empty mapping where that is no mapping."""
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    # torch's text is left to the traceback: it advises to switch the safe loader off.
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"Found no readable weights in {path}; wanted a state dict. Save `network.state_dict()` there."
+        ) from error
+    for envelope in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(envelope), Mapping):
+            content = content[envelope]
+    return content if isinstance(content, Mapping) else {}
+
+
+def adapt_channels(weight: Tensor, channels: int) -> Tensor:
+    """Weights of a convolution on RGB, (out, 3, kh, kw), for ``channels`` inputs: (out, channels, kh, kw).
+
+    One channel gets the sum, so that grey as RGB gives what it gave; more go through R, G, B in turn, scaled by
+    3 / channels.
+    """
+    if channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    return weight[:, [index % 3 for index in range(channels)]] * (3 / channels)
+
+
+def load_encoder(encoder: nn.Module, path: str | Path, *, ignore: Sequence[str] = CLASSIFIER_HEADS) -> None:
+    """Load a file of weights into an encoder, name for name; RGB weights are adapted to its input channels.
+
+    Args:
+        encoder: whose own state-dict names are those of the file.
+        path: of the file, see `read_weights`.
+        ignore: beginnings of names in the file that an encoder may lack, such as those of a classifier.
+
+    Raises ValueError where names or shapes are those of another architecture.
+    """
+    wanted = encoder.state_dict()
+    found = {
+        name: one for name, one in read_weights(path).items() if name in wanted or not name.startswith(tuple(ignore))
+    }
+    # Files older than torch 0.4.1 do not count batches; what they count changes no output.
+    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
+    fitted = {name: _fitted(one, wanted[name]) if name in wanted else one for name, one in found.items()}
+    unlike = [name for name in fitted if name not in wanted or fitted[name].shape != wanted[name].shape]
+    if missing or unlike:
+        raise ValueError(
+            f"Found weights of another architecture in {path}: {len(missing)} names missing, {len(unlike)} unknown or "
+            f"of another shape, such as {next(chain(missing, unlike))}; wanted those of {type(encoder).__name__}. "
+            "Give the file that belongs to this encoder."
+        )
+    encoder.load_state_dict(fitted, strict=False)
+
+
+def _fitted(weight: Tensor, wanted: Tensor) -> Tensor:
+    """A first convolution on RGB as the encoder wants it; all else unchanged."""
+    outer, inner = weight.shape, wanted.shape
+    rgb = len(outer) == len(inner) == 4 and outer[1] == 3 and (outer[0], *outer[2:]) == (inner[0], *inner[2:])
+    return adapt_channels(weight, inner[1]) if rgb else weight
