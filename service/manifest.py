@@ -75,7 +75,7 @@ class InputSpec(Frozen):
     ``size`` is (height, width) of the network. ``slices``: ``each`` slice alone, or ``stack:k``, k odd: the slice amid
     its neighbours as channels, those at the ends repeated; ``volume`` is kept for 3-D networks, which are not served
     yet. ``letterbox`` keeps the aspect ratio and pads with the window's zero. ``interpolation`` is for enlarging;
-    shrinking averages over area, except with ``nearest``.
+    shrinking averages over area, except with ``nearest``. ``enhance``: see `service.preprocess.prepare`.
     """
 
     size: tuple[Positive, Positive]
@@ -86,7 +86,7 @@ class InputSpec(Frozen):
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     letterbox: bool = False
     interpolation: Literal["linear", "nearest"] = "linear"
-    enhance: Literal["none", "clahe"] = "none"
+    enhance: Literal["none", "clahe", "median_clahe", "adaptive_clahe"] = "none"
 
     @model_validator(mode="after")
     def _served(self) -> InputSpec:

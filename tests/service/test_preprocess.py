@@ -1,13 +1,16 @@
 """Source voxels to tensor and back."""
 
+from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from service.enhance import adaptive_clahe, median_clahe
 from service.errors import UnusableImage
 from service.manifest import InputSpec, Window
 from service.preprocess import LUMA, Placement, place, prepare, prepare_map, resize, restore, windowed
@@ -152,6 +155,27 @@ def test_clahe_stays_within_the_window(size: tuple[int, int]) -> None:
     enhanced, _ = prepare(plane, block(size, enhance="clahe"))
     assert not np.array_equal(plain, enhanced)
     assert 0 <= enhanced.min() <= enhanced.max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("how", "method"), [("median_clahe", median_clahe), ("adaptive_clahe", adaptive_clahe)])
+def test_enhancement_acts_after_the_window_and_before_the_padding(
+    how: str, method: Callable[[NDArray[Any]], NDArray[Any]], channels: int
+) -> None:
+    plane = RANDOM.integers(0, 256, (32, 64, channels)).astype(np.uint8)
+    spec = block((64, 64), letterbox=True, channels=channels, enhance=how)
+    tensor, placement = prepare(plane, spec)
+    assert (placement.top, placement.height) == (16, 32)
+    for c in range(channels):
+        np.testing.assert_allclose(tensor[c, 16:48], method(np.ascontiguousarray(plane[..., c])) / 255, atol=1e-6)
+    assert not tensor[:, :16].any()
+
+
+def test_clahe_is_what_it_was() -> None:
+    plane = (np.arange(64 * 64).reshape(64, 64, 1) % 251).astype(np.uint8)
+    tensor, _ = prepare(plane, block((64, 64), enhance="clahe"))
+    expected = cv2.createCLAHE(2.0, (8, 8)).apply(np.round(plane[..., 0] / np.float32(255) * 65535).astype(np.uint16))
+    np.testing.assert_allclose(tensor[0], expected / 65535, atol=1e-6)
 
 
 def test_a_map_keeps_its_values() -> None:
