@@ -6,11 +6,16 @@ import pickle
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from timm.models.resnet import ResNet
+    from torchvision.models import Weights, WeightsEnum
 
 CLASSIFIER_HEADS = ("fc.", "head.", "classifier.", "last_linear.")
 
@@ -131,3 +136,75 @@ def _fitted(weight: Tensor, wanted: Tensor) -> Tensor:
     outer, inner = weight.shape, wanted.shape
     rgb = len(outer) == len(inner) == 4 and outer[1] == 3 and (outer[0], *outer[2:]) == (inner[0], *inner[2:])
     return adapt_channels(weight, inner[1]) if rgb else weight
+
+
+def load_start(
+    network: nn.Module,
+    weights: str | None,
+    library: WeightsEnum | Weights,
+    *,
+    ignore: Sequence[str] = CLASSIFIER_HEADS,
+) -> None:
+    """Load what a network starts from, see `load_encoder`.
+
+    Args:
+        network: whose state-dict names are those of torchvision's network.
+        weights: None leaves it random, "library" means torchvision's own file, all else is the path of a file.
+        library: torchvision's weights.
+        ignore: beginnings of names that the network may lack.
+    """
+    if weights is not None:
+        load_encoder(network, library_file(library) if weights == "library" else weights, ignore=ignore)
+
+
+def library_file(library: WeightsEnum | Weights) -> Path:
+    """Where torch's hub folder keeps torchvision's weights; fetched first where they are not there.
+
+    Raises ConnectionError where they can neither be found nor fetched.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", library.url.rpartition("/")[2])
+    if not path.is_file():
+        try:
+            library.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        except OSError as error:
+            raise ConnectionError(
+                f"Found neither {path} nor a way to fetch {library.url}; wanted torchvision's weights. Fetch that file "
+                "on a machine with a network and give its path."
+            ) from error
+    return path
+
+
+def resnet_encoder(
+    layers: int, *, in_channels: int, weights: str | None, depths: Sequence[int], widths: Sequence[int]
+) -> ResNet:
+    """ResNet-34 or ResNet-50 (He et al. 2016, arXiv:1512.03385) without its classifier, named as torchvision's.
+
+    It is timm's, since torchvision's has its widths written in. Features: (batch, 64, h / 2, w / 2), then per stage at
+    1/4, 1/8, 1/16 and 1/32 ``widths`` channels, 4 times as many with 50 layers.
+
+    Args:
+        layers: 34 (basic blocks) or 50 (bottlenecks).
+        in_channels: of the input.
+        weights: see `load_start`.
+        depths: blocks of each stage; published (3, 4, 6, 3).
+        widths: of each stage; published (64, 128, 256, 512).
+    """
+    # Here and not above, so that networks without this encoder do not wait for the libraries.
+    from timm.models.resnet import BasicBlock, Bottleneck, ResNet
+    from torchvision.models import ResNet34_Weights, ResNet50_Weights
+
+    block, library = {
+        34: (BasicBlock, ResNet34_Weights.IMAGENET1K_V1),
+        50: (Bottleneck, ResNet50_Weights.IMAGENET1K_V1),
+    }[layers]
+    encoder = ResNet(
+        block,
+        tuple(depths),
+        num_classes=0,
+        in_chans=in_channels,
+        global_pool="",
+        channels=tuple(widths),
+        zero_init_last=False,
+    )
+    load_start(encoder, weights, library)
+    return encoder
