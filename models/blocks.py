@@ -114,18 +114,23 @@ def load_encoder(encoder: nn.Module, path: str | Path, *, ignore: Sequence[str] 
 
     Raises ValueError where names or shapes are those of another architecture.
     """
+    fit_weights(encoder, read_weights(path), str(path), ignore=ignore)
+
+
+def fit_weights(
+    encoder: nn.Module, weights: Mapping[str, Tensor], origin: str, *, ignore: Sequence[str] = CLASSIFIER_HEADS
+) -> None:
+    """`load_encoder` for weights that are read already; ``origin`` names them in errors."""
     wanted = encoder.state_dict()
-    found = {
-        name: one for name, one in read_weights(path).items() if name in wanted or not name.startswith(tuple(ignore))
-    }
+    found = {name: one for name, one in weights.items() if name in wanted or not name.startswith(tuple(ignore))}
     # Files older than torch 0.4.1 do not count batches; what they count changes no output.
     missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
     fitted = {name: _fitted(one, wanted[name]) if name in wanted else one for name, one in found.items()}
     unlike = [name for name in fitted if name not in wanted or fitted[name].shape != wanted[name].shape]
     if missing or unlike:
         raise ValueError(
-            f"Found weights of another architecture in {path}: {len(missing)} names missing, {len(unlike)} unknown or "
-            f"of another shape, such as {next(chain(missing, unlike))}; wanted those of {type(encoder).__name__}. "
+            f"Found weights of another architecture in {origin}: {len(missing)} names missing, {len(unlike)} unknown "
+            f"or of another shape, such as {next(chain(missing, unlike))}; wanted those of {type(encoder).__name__}. "
             "Give the file that belongs to this encoder."
         )
     encoder.load_state_dict(fitted, strict=False)
@@ -208,3 +213,27 @@ def resnet_encoder(
     )
     load_start(encoder, weights, library)
     return encoder
+
+
+def check_sides(x: Tensor, multiple: int) -> None:
+    """Raise ValueError where height or width of (batch, channels, h, w) is no multiple of ``multiple``."""
+    height, width = x.shape[-2:]
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"Found an input of {height} x {width} pixels; wanted both sides to be multiples of {multiple}. "
+            "Resize or pad it."
+        )
+
+
+def conv_with_bias(in_channels: int, out_channels: int) -> nn.Sequential:
+    """3x3 convolution, batch norm, ReLU at the same size.
+
+    The bias is idle in front of a norm (its gradient is rounding noise); networks published with it are counted with it.
+    """
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Two of `conv_with_bias`, the step of a plain U-Net at one resolution."""
+    return nn.Sequential(conv_with_bias(in_channels, out_channels), conv_with_bias(out_channels, out_channels))

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.blocks import ConvNormAct, adapt_channels, load_encoder, read_weights
+from models.blocks import ConvNormAct, adapt_channels, check_sides, double_conv, load_encoder, read_weights
 
 
 def saved(content: Any, folder: Path, name: str = "weights.pt") -> Path:
@@ -90,3 +90,14 @@ def test_another_architecture_is_refused(spoil: str, tmp_path: Path) -> None:
         state["1.0.weight" if spoil == "shape" else "2.0.weight"] = torch.zeros(7, 4, 3, 3)
     with pytest.raises(ValueError, match=r"Found weights of another architecture in .*0\.weight; wanted .*Sequential"):
         load_encoder(encoder(), saved(state, tmp_path))
+
+
+@pytest.mark.parametrize("size", [(32, 40), (40, 32), (8, 33)])
+def test_sides_that_do_not_divide_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=rf"Found an input of {size[0]} x {size[1]} pixels; wanted .* multiples of 16"):
+        check_sides(torch.zeros(1, 1, *size), 16)
+
+
+def test_double_conv_keeps_the_size() -> None:
+    check_sides(torch.zeros(1, 1, 32, 48), 16)
+    assert double_conv(2, 3)(torch.zeros(2, 2, 8, 6)).shape == (2, 3, 8, 6)
