@@ -9,31 +9,17 @@ from dataclasses import dataclass, field, replace
 from service.canvas import Canvas, Decided, decide
 from service.errors import BadParameter
 from service.frame import Frame, planes
-from service.image import Image, Region
+from service.image import Image, Region, around
 from service.manifest import Manifest, StageSpec
-from service.result import CascadeResult, Classification, Flag, Localisation, Look, Patch, StageResult, Status
-from service.stages import Classify, Detect, Found, Map, Prompt, Segment, Stage, looked_at
+from service.result import Ask, CascadeResult, Classification, Flag, Localisation, Look, Patch, StageResult, Status
+from service.stages import Classify, Detect, Found, Map, Prompt, Segment, Stage, check_points, looked_at
 
 __all__ = ["Ask", "Cascade", "CascadeResult", "Classification", "Flag", "Look", "Patch", "StageResult"]
 
 WIDEN = 1.5
+AS_THE_MANIFEST_SAYS = Ask()
 CLIPPED = Flag("box_clipped", "A given box reaches over the edge of the picture: only its part inside counts.")
 NOT_CLASSIFIED = Classification(None, "This pipeline has no classifying stage.")
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What one run does differently from the manifest.
-
-    Attributes:
-        threshold: 0 to 1, of the stage whose mask is wanted.
-        boxes: take the place of the localising stage; what of them lies outside of the image is cut off and flagged.
-        stage: whose mask is wanted; the last segment or prompt stage when None.
-    """
-
-    threshold: float | None = None
-    boxes: tuple[Region, ...] = ()
-    stage: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +29,13 @@ class Cascade:
     manifest: Manifest
     stages: tuple[Stage, ...]
 
-    def run(self, image: Image, ask: Ask = Ask()) -> CascadeResult:
+    def run(self, image: Image, ask: Ask = AS_THE_MANIFEST_SAYS) -> CascadeResult:
         """All stages in order. Raises BadParameter for an ask this pipeline cannot serve."""
         wanted = self._wanted(ask)
         given = tuple(box.clipped(image.region) for box in ask.boxes)
+        if ask.points:
+            stage = next(stage for stage in self.stages if stage.spec is wanted)
+            check_points(stage, ask.points, given, image.region)
         work = _Work(self.manifest, Frame(image), replace(ask, boxes=given), wanted, self._replaced(ask, wanted))
         if given != ask.boxes:
             work.flags.append(CLIPPED)
@@ -68,9 +57,14 @@ class Cascade:
         return wanted[-1]
 
     def _replaced(self, ask: Ask, wanted: StageSpec) -> str | None:
-        """The stage whose place given boxes take: the first that a later one looks at."""
-        if not ask.boxes:
+        """What given boxes or points take the place of: the first stage that a later one looks at.
+
+        A prompt stage on the image looks at what is given instead of the whole of it.
+        """
+        if not ask.boxes and not ask.points:
             return None
+        if wanted.kind == "prompt" and wanted.on == "image":
+            return wanted.on
         looked_at_names = {stage.spec.on for stage in self.stages}
         first = next((stage.spec.name for stage in self.stages if stage.spec.name in looked_at_names), wanted.name)
         if first == wanted.name:
@@ -114,7 +108,7 @@ class _Work:
     ask: Ask
     wanted: StageSpec
     replaced: str | None
-    found: dict[str, list[Found]] = field(default_factory=dict)
+    found: dict[str, list[Found]] = field(default_factory=lambda: {"image": []})
     how: dict[str, Localisation] = field(default_factory=dict)
     canvases: dict[str, Canvas] = field(default_factory=dict)
     results: list[StageResult] = field(default_factory=list)
@@ -129,10 +123,7 @@ class _Work:
     def do(self, stage: Stage) -> None:
         """Run one stage and note what it did and how long it took."""
         start, meter = time.perf_counter(), replace(self.frame.meter)
-        if stage.spec.name == self.replaced:
-            looks: list[Look] = self._given(stage)
-        else:
-            looks = self._run(stage)
+        looks = self._given(stage) if stage.spec.name == self.replaced else self._run(stage)
         now = self.frame.meter
         self.results.append(
             StageResult(
@@ -148,9 +139,12 @@ class _Work:
 
     def _given(self, stage: Stage) -> list[Look]:
         label = stage.spec.labels[0]
-        self.found[stage.spec.name] = [Found(box, label, 1.0) for box in self.ask.boxes]
+        self.found[stage.spec.name] = self._given_boxes(label)
         self.how[stage.spec.name] = "given"
         return [Look(box, label) for box in self.ask.boxes]
+
+    def _given_boxes(self, label: str) -> list[Found]:
+        return [Found(box, label, 1.0) for box in self.ask.boxes]
 
     def _run(self, stage: Stage) -> list[Look]:
         match stage:
@@ -167,8 +161,10 @@ class _Work:
 
     def _boxes(self, spec: StageSpec) -> list[Found] | None:
         """What an earlier stage found for this one; None for the whole image. Notes how it was localised."""
-        earlier = [] if spec.on == "image" else self.found[spec.on]
-        given = spec.on == self.replaced
+        # Of all stages on the image, what is given is for the wanted one.
+        prompted = spec.on == self.replaced == "image" and spec is self.wanted
+        earlier = self._given_boxes(spec.labels[0]) if prompted else self.found[spec.on]
+        given = prompted or (spec.on == self.replaced != "image")
         # A given box carries no label: it is whatever this stage looks for.
         boxes = [one for one in earlier if given or spec.label in (None, one.label)]
         if boxes:
@@ -201,6 +197,24 @@ class _Work:
     def _segment(self, stage: Segment | Prompt) -> list[Look]:
         spec = stage.spec
         canvas = self.canvases[spec.name] = self._canvas(spec)
+        if isinstance(stage, Prompt) and self.ask.points and spec is self.wanted:
+            looks = [self._pointed(stage, canvas)]
+        else:
+            looks = self._looked(stage, canvas)
+        self.found[spec.name] = _boxes_of(canvas, spec)
+        return looks
+
+    def _pointed(self, stage: Prompt, canvas: Canvas) -> Look:
+        spec, points, box = stage.spec, self.ask.points, next(iter(self.ask.boxes), None)
+        self.how[spec.name] = "given"
+        canvas.put(decide(stage.at(self.frame, points, box), spec, self._threshold(spec)))
+        if box is None and spec.on != "image":
+            # Points have no extent: for the stages to come, the localiser found what the points were answered with.
+            self.found[spec.on] = _boxes_of(canvas, spec)
+        return Look(box or around(points), spec.labels[0])
+
+    def _looked(self, stage: Segment | Prompt, canvas: Canvas) -> list[Look]:
+        spec = stage.spec
         boxes = self._boxes(spec)
         views = self._views(spec, boxes)
         if isinstance(stage, Prompt) and boxes is not None:
@@ -212,7 +226,6 @@ class _Work:
             look, decided = self._widened(stage, decided, one)
             canvas.put(decided)
             looks.append(look if isinstance(stage, Segment) else replace(look, region=view))
-        self.found[spec.name] = [box for label in spec.labels for box in canvas.boxes(label)]
         return looks
 
     def _widened(self, stage: Segment | Prompt, decided: Decided, one: Found | None) -> tuple[Look, Decided]:
@@ -273,6 +286,10 @@ class _Work:
         if canvas.labels.any():
             return "found"
         return "not_evaluated" if self.wanted.name in self.stopped else "none_found"
+
+
+def _boxes_of(canvas: Canvas, spec: StageSpec) -> list[Found]:
+    return [box for label in spec.labels for box in canvas.boxes(label)]
 
 
 def _mean(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -104,10 +104,14 @@ def segment(
     box: Annotated[
         list[str] | None, typer.Option(metavar="L,T,R,B", help="Takes the place of stage 1; may be repeated.")
     ] = None,
+    points: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,0|1", help="For a stage that is prompted; may be repeated.")
+    ] = None,
 ) -> None:
     """Documented by SEGMENT_HELP."""
     settings = read_settings()
     pairs = [("pipeline", pipeline), ("threshold", threshold), *(("box", one) for one in box or [])]
+    pairs += (("points", one) for one in points or [])
     parameters = _usage(lambda: read_parameters(pairs))
     wish = batch.Wish(parameters, _usage(lambda: wanted_format(format_name, None)), settings.limits)
     tasks = _usage(lambda: batch.plan(paths, output, wish.format.suffix))

@@ -12,7 +12,7 @@ from pathlib import Path
 from service import __version__
 from service.cascade import Ask, Cascade
 from service.errors import BadParameter, ManifestError, UnknownPipeline
-from service.image import Image, Region
+from service.image import Image, Point, Region
 from service.loading import load_networks
 from service.manifest import Manifest, read_manifest
 from service.measure import Finding, findings
@@ -34,6 +34,7 @@ class Request:
         threshold: probability 0 to 1 above which a pixel belongs to the label (stages with one label).
         boxes: regions that take the place of stage 1.
         stage: whose mask is wanted.
+        points: of one object, for a prompt stage; with one box or in the place of stage 1.
     """
 
     pipeline: str | None = None
@@ -41,6 +42,7 @@ class Request:
     threshold: float | None = None
     boxes: tuple[Region, ...] = ()
     stage: str | None = None
+    points: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ class Engine:
         """Run one image through its pipeline. Blocks; raises the InputError tree."""
         pipeline = self.chosen(image, request)
         start = time.perf_counter()
-        result = pipeline.cascade.run(image, Ask(request.threshold, request.boxes, request.stage))
+        result = pipeline.cascade.run(image, Ask(request.threshold, request.boxes, request.stage, request.points))
         found = findings(result.mask, image, result.patches)
         elapsed = 1000 * (time.perf_counter() - start)
         return Answer(

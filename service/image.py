@@ -7,7 +7,7 @@ Every array is ``(depth, height, width, channels)``; a picture has depth 1. Mask
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -212,6 +212,27 @@ class Region:
         if z.size == 0:
             return None
         return Region(int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1, int(z[0]), int(z[-1]) + 1)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A voxel of slice ``z`` that lies ``inside`` the object meant, or outside of it."""
+
+    x: int
+    y: int
+    z: int = 0
+    inside: bool = True
+
+    @property
+    def region(self) -> Region:
+        """The one voxel."""
+        return Region(self.x, self.y, self.x + 1, self.y + 1, self.z, self.z + 1)
+
+
+def around(points: Sequence[Point]) -> Region:
+    """The tight region around points, at least one."""
+    xs, ys, zs = ([getattr(point, axis) for point in points] for axis in "xyz")
+    return Region(min(xs), min(ys), max(xs) + 1, max(ys) + 1, min(zs), max(zs) + 1)
 
 
 def crop(array: NDArray[Any], region: Region) -> NDArray[Any]:

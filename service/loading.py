@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from service.errors import WeightsError
@@ -13,6 +14,8 @@ from service.network import Device, Float, Network, OnnxNetwork
 Shape = tuple[int | None, ...]
 # An encoder comes before its decoder, whose inputs are the encoder's outputs.
 ROLES = ("network", "encoder", "decoder")
+# Two for the corners of a box, one for a point beside them.
+LEAST_PLACES = 3
 
 
 def load_networks(folder: Path, stage: StageSpec, device: Device) -> dict[str, Network]:
@@ -32,17 +35,25 @@ def load_networks(folder: Path, stage: StageSpec, device: Device) -> dict[str, N
 
 
 def _check_inputs(path: Path, network: OnnxNetwork, stage: StageSpec, embedding: dict[str, Float] | None) -> None:
-    """One input for the image; of a decoder, the encoder's outputs and ``boxes``."""
+    """One input for the image; of a decoder, the encoder's outputs and a prompt."""
     found = {name: shape[1:] for name, shape in network.inputs.items()}
     wanted: dict[str, Shape] = {next(iter(found), "image"): (input_channels(stage), *stage.input.size)}
     if embedding is not None:
-        wanted = {"boxes": (1, 4), **{name: value.shape[1:] for name, value in embedding.items()}}
+        wanted = {**_prompt_inputs(found), **{name: value.shape[1:] for name, value in embedding.items()}}
     if found != wanted:
         raise WeightsError(
             f"{path}: inputs {found} beside the batch",
             f"{wanted}, as stage {stage.name} says",
             "Mend the manifest's input block or export the network again.",
         )
+
+
+def _prompt_inputs(found: Mapping[str, Shape]) -> dict[str, Shape]:
+    """A box; or, where the decoder names points, its own number of places, three at least."""
+    if "points" not in found:
+        return {"boxes": (1, 4)}
+    places = max([LEAST_PLACES, *(axis or 0 for axis in found["points"][:1])])
+    return {"points": (places, 2), "labels": (places,)}
 
 
 def _check_outputs(path: Path, stage: StageSpec, outputs: dict[str, Float]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +20,7 @@ Float = NDArray[np.float32]
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
 ERRORS_ONLY = 3
+EMBEDDING_BYTES = 256 * 2**20
 
 
 class Network(Protocol):
@@ -142,3 +145,37 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
 def _providers(device: Device, cuda: bool) -> list[str | tuple[str, dict[str, str]]]:
     gpu = (CUDA, {**CUDA_OPTIONS, "device_id": str(device.index)})
     return [gpu, CPU] if cuda and device.kind in ("cuda", "auto") else [CPU]
+
+
+@dataclass(eq=False)
+class EmbeddingMemory:
+    """Encoder outputs by digest of the encoder's input, the latest used kept, at most ``limit`` bytes; thread-safe."""
+
+    limit: int = EMBEDDING_BYTES
+    _kept: OrderedDict[str, dict[str, Float]] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def get(self, key: str) -> dict[str, Float] | None:
+        """What was put under ``key``, or None."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: str, value: dict[str, Float]) -> None:
+        """Keep ``value`` and forget the longest unused beyond the limit; what is over it alone is not kept."""
+        if _bytes(value) > self.limit:
+            return
+        with self._lock:
+            self._kept[key] = value
+            while self.bytes > self.limit:
+                self._kept.popitem(last=False)
+
+    @property
+    def bytes(self) -> int:
+        """Size of everything kept."""
+        return sum(map(_bytes, self._kept.values()))
+
+
+def _bytes(value: dict[str, Float]) -> int:
+    return sum(array.nbytes for array in value.values())

@@ -1,4 +1,4 @@
-"""What a run gives back."""
+"""What a run is asked for and what it gives back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,27 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.image import Mask, Region
+from service.image import Mask, Point, Region
 
 Status = Literal["found", "none_found", "not_evaluated"]
 Localisation = Literal["found", "whole_image", "given", "not_found"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one run does differently from the manifest.
+
+    Attributes:
+        threshold: 0 to 1, of the stage whose mask is wanted.
+        boxes: take the place of the localising stage; what of them lies outside of the image is cut off and flagged.
+        stage: whose mask is wanted; the last segment or prompt stage when None.
+        points: of one object, for a prompt stage; with one box or in the place of the localising stage.
+    """
+
+    threshold: float | None = None
+    boxes: tuple[Region, ...] = ()
+    stage: str | None = None
+    points: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True)

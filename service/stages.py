@@ -7,23 +7,24 @@ its regions came from. Pictures and volumes look the same to it: a volume is man
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.decode import candidates, label_probabilities, softmax
+from service.errors import BadParameter, counted
 from service.frame import Frame, Seen, planes, source_region
-from service.image import Region
+from service.image import Point, Region
 from service.manifest import Look, StageSpec
-from service.network import Network
-from service.preprocess import resize, restore
+from service.network import EmbeddingMemory, Network
+from service.preprocess import Placement, resize, restore
 
 Float = NDArray[np.float32]
-EMBEDDING_BYTES = 256 * 2**20
+# How SAM numbers what a decoder is told: points of the object and beside it, corners of its box, places left over.
+OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT, NOTHING = 0.0, 1.0, 2.0, 3.0, -1.0
+CORNERS = 2
 
 
 def looked_at(box: Region, look: Look, grid: Region) -> Region:
@@ -136,47 +137,18 @@ class MapReader:
         return self._last[1]
 
 
-@dataclass(eq=False)
-class EmbeddingMemory:
-    """Encoder outputs by digest of the encoder's input, the latest used kept, at most ``limit`` bytes; thread-safe."""
-
-    limit: int = EMBEDDING_BYTES
-    _kept: OrderedDict[str, dict[str, Float]] = field(default_factory=OrderedDict)
-    _lock: Lock = field(default_factory=Lock)
-
-    def get(self, key: str) -> dict[str, Float] | None:
-        """What was put under ``key``, or None."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def put(self, key: str, value: dict[str, Float]) -> None:
-        """Keep ``value`` and forget the longest unused beyond the limit; what is over it alone is not kept."""
-        if _bytes(value) > self.limit:
-            return
-        with self._lock:
-            self._kept[key] = value
-            while self.bytes > self.limit:
-                self._kept.popitem(last=False)
-
-    @property
-    def bytes(self) -> int:
-        """Size of everything kept."""
-        return sum(map(_bytes, self._kept.values()))
-
-
-def _bytes(value: dict[str, Float]) -> int:
-    return sum(array.nbytes for array in value.values())
-
-
 @dataclass(frozen=True)
 class Prompt:
-    """A mask for each box, SAM-like: the encoder sees the slice once, the decoder once per box.
+    """A mask for each box, or for points, SAM-like: the encoder sees the slice once, the decoder once per mask.
 
-    Encoder: the image input to any outputs. Decoder: those outputs under the same names and ``boxes`` (batch, 1, 4),
-    (left, top, right, bottom) in the encoder's input pixels, to logits (batch, labels, h, w) on the encoder's grid or a
-    fraction of it. After Kirillov et al. 2023, arXiv:2304.02643.
+    Encoder: the image input to any outputs. Decoder: those outputs under the same names and one of two forms of prompt
+    in the encoder's input pixels, to logits (batch, labels, h, w) on the encoder's grid or a fraction of it:
+
+    * ``boxes`` (batch, 1, 4), (left, top, right, bottom);
+    * ``points`` (batch, places, 2), (x, y) with pixel centres at whole numbers, and ``labels`` (batch, places): 1 a
+      point inside the object, 0 outside of it, 2 and 3 a box's top left and bottom right corner, -1 a place left over.
+
+    After Kirillov et al. 2023, arXiv:2304.02643.
     """
 
     spec: StageSpec
@@ -184,16 +156,29 @@ class Prompt:
     decoder: Network
     memory: EmbeddingMemory = field(default_factory=EmbeddingMemory)
 
+    @property
+    def places(self) -> int:
+        """How many points the decoder takes, the two corners of a box included; 0 where it takes a box alone."""
+        return self.decoder.inputs.get("points", (None, None))[1] or 0
+
     def run(self, frame: Frame, boxes: Iterable[Region]) -> Iterator[Probability]:
         """Probabilities over the whole slice for each box (one slice each)."""
         seen: Seen | None = None
         for box in boxes:
-            whole = Region(0, 0, frame.image.width, frame.image.height, box.z0, box.z0 + 1)
-            if seen is None or seen.view != whole:
-                seen = self._encoded(frame, whole)
-            yield Probability(whole, self._decoded(frame, seen, box))
+            if seen is None or seen.view.z0 != box.z0:
+                seen = self._encoded(frame, box.z0)
+            yield Probability(seen.view, self._decoded(frame, seen, self._told(seen.placement, box)))
 
-    def _encoded(self, frame: Frame, whole: Region) -> Seen:
+    def at(self, frame: Frame, points: Sequence[Point], box: Region | None = None) -> Probability:
+        """Probabilities over the whole slice for the one object that points tell of, with a box or without.
+
+        `check_points` must have let them through.
+        """
+        seen = self._encoded(frame, points[0].z)
+        return Probability(seen.view, self._decoded(frame, seen, self._told(seen.placement, box, points)))
+
+    def _encoded(self, frame: Frame, z: int) -> Seen:
+        whole = Region(0, 0, frame.image.width, frame.image.height, z, z + 1)
         tensor, placement = frame.tensor(whole, self.spec)
         # The tensor and not the file: it tells neighbouring slices and maps apart, too.
         key = hashlib.sha256(tensor.tobytes()).hexdigest()
@@ -204,14 +189,39 @@ class Prompt:
             self.memory.put(key, known)
         return Seen(whole, placement, known)
 
-    def _decoded(self, frame: Frame, seen: Seen, box: Region) -> Float:
-        placement, whole = seen.placement, seen.view
-        sx, sy = placement.width / whole.width, placement.height / whole.height
-        corners = np.array(box.box) * (sx, sy, sx, sy) + (placement.left, placement.top) * 2
-        inputs = {**seen.outputs, "boxes": corners.astype(np.float32).reshape(1, 1, 4)}
-        logits = next(iter(frame.meter.run(self.decoder, inputs).values()))[0]
+    def _told(self, placement: Placement, box: Region | None, points: Sequence[Point] = ()) -> dict[str, Float]:
+        corners = network_box(box, placement).reshape(-1, 2) if box else np.zeros((0, 2), np.float32)
+        if self.places == 0:
+            return {"boxes": corners.reshape(1, 1, 4)}
+        places = np.zeros((1, self.places, 2), np.float32)
+        labels = np.full((1, self.places), NOTHING, np.float32)
+        told = [TOP_LEFT, BOTTOM_RIGHT][: len(corners)] + [INSIDE if point.inside else OUTSIDE for point in points]
+        places[0, : len(told)] = np.concatenate([corners, network_points(points, placement)])
+        labels[0, : len(told)] = told
+        return {"points": places, "labels": labels}
+
+    def _decoded(self, frame: Frame, seen: Seen, told: Mapping[str, Float]) -> Float:
+        logits = next(iter(frame.meter.run(self.decoder, {**seen.outputs, **told}).values()))[0]
         probability = label_probabilities(logits, exclusive=self.spec.exclusive)
-        return restore(_on_grid(probability, self.spec.input.size), placement)
+        return restore(_on_grid(probability, self.spec.input.size), seen.placement)
+
+
+def network_box(box: Region, placement: Placement) -> Float:
+    """(left, top, right, bottom) of a box of the slice in the network's input pixels."""
+    corners = np.array(box.box, np.float64).reshape(2, 2)
+    return _placed(corners, placement).reshape(4).astype(np.float32)
+
+
+def network_points(points: Sequence[Point], placement: Placement) -> Float:
+    """(n, 2): the centres of points of the slice as (x, y) in the network's input pixels, whose centres are whole."""
+    centres = np.array([(point.x, point.y) for point in points], np.float64).reshape(-1, 2) + 0.5
+    return (_placed(centres, placement) - 0.5).astype(np.float32)
+
+
+def _placed(edges: NDArray[np.float64], placement: Placement) -> NDArray[np.float64]:
+    height, width = placement.source
+    scale = np.array([placement.width / width, placement.height / height])
+    return np.asarray(edges * scale + (placement.left, placement.top))
 
 
 def _on_grid(probability: Float, size: tuple[int, int]) -> Float:
@@ -235,3 +245,24 @@ def build_stage(spec: StageSpec, networks: Mapping[str, Network]) -> Stage:
             return Classify(spec, network)
         case "map":
             return Map(spec, network)
+
+
+def check_points(stage: Stage, points: Sequence[Point], boxes: Sequence[Region], grid: Region) -> None:
+    """Raises BadParameter where a stage takes no points or fewer, or they and the boxes do not tell of one object."""
+    places = stage.places - CORNERS if isinstance(stage, Prompt) and stage.places else 0
+    if places < len(points):
+        raise BadParameter(
+            f"{counted(len(points), 'point')} in parameter points",
+            f"at most {counted(places, 'point')} for stage {stage.spec.name}",
+            "Leave points out, or name another stage or pipeline.",
+        )
+    if len(boxes) > 1:
+        raise BadParameter(f"points beside {len(boxes)} boxes", "at most one box", "Ask for one object at a time.")
+    if len({one.z for one in points} | {one.z0 for one in boxes}) > 1:
+        raise BadParameter("points in several slices", "one slice", "Ask for each slice by itself.")
+    if not boxes and not any(point.inside for point in points):
+        raise BadParameter("no point inside the object", "at least one, or a box", "Add a point with label 1.")
+    for point in points:
+        if point.region.overlap(grid) is None:
+            place, wanted = f"point {point.x},{point.y}", f"a point inside the picture {grid.box}"
+            raise BadParameter(place, wanted, "Check the order x,y,label.")

@@ -118,6 +118,74 @@ def decoder(size: int = 32) -> bytes:
     return graph(nodes, inputs, {"logits": ["batch", 1, half, half]}, constants)
 
 
+def pointer(size: int = 32, places: int = 6, radius: float = 7.0) -> bytes:
+    """A decoder of points: logits 20 (embedding - 0.5) where it is told to look, -10 elsewhere.
+
+    That is within the box, or near a point inside where there is no box; never near a point outside. Its grid is that
+    of the embedding.
+    """
+    half = size // 2
+    at = np.arange(half, dtype=np.float32) * 2 + 0.5
+    nodes = [
+        helper.make_node("Split", ["points", "two"], ["px3", "py3"], axis=2),
+        *(
+            helper.make_node("Unsqueeze", [source, "last"], [target])
+            for source, target in (("px3", "px"), ("py3", "py"))
+        ),
+        helper.make_node("Unsqueeze", ["labels", "both"], ["label"]),
+        helper.make_node("Sub", ["x", "px"], ["dx"]),
+        helper.make_node("Sub", ["y", "py"], ["dy"]),
+        helper.make_node("Mul", ["dx", "dx"], ["dx2"]),
+        helper.make_node("Mul", ["dy", "dy"], ["dy2"]),
+        helper.make_node("Add", ["dx2", "dy2"], ["d2"]),
+        helper.make_node("Less", ["d2", "radius2"], ["near"]),
+        *(helper.make_node("Equal", ["label", f"label{n}"], [f"is{n}"]) for n in range(4)),
+        helper.make_node("And", ["near", "is1"], ["in_each"]),
+        helper.make_node("And", ["near", "is0"], ["out_each"]),
+        helper.make_node("Less", ["dx", "zero"], ["left"]),
+        helper.make_node("Less", ["dy", "zero"], ["above"]),
+        helper.make_node("Greater", ["dx", "zero"], ["right"]),
+        helper.make_node("Greater", ["dy", "zero"], ["below"]),
+        helper.make_node("Or", ["left", "above"], ["before"]),
+        helper.make_node("Or", ["right", "below"], ["after"]),
+        helper.make_node("And", ["is2", "before"], ["over2"]),
+        helper.make_node("And", ["is3", "after"], ["over3"]),
+        helper.make_node("Or", ["over2", "over3"], ["over_each"]),
+        *(
+            node
+            for name in ("in_each", "out_each", "over_each", "is2")
+            for node in (
+                helper.make_node("Cast", [name], [name + "_f"], to=TensorProto.FLOAT),
+                helper.make_node("ReduceMax", [name + "_f"], [name + "_any"], axes=[1], keepdims=1),
+            )
+        ),
+        helper.make_node("Max", ["in_each_any", "is2_any"], ["wanted"]),
+        helper.make_node("Max", ["out_each_any", "over_each_any"], ["unwanted"]),
+        helper.make_node("Sub", ["wanted", "unwanted"], ["seen"]),
+        helper.make_node("Mul", ["seen", "embedding"], ["bright"]),
+        helper.make_node("Sub", ["bright", "half"], ["c"]),
+        helper.make_node("Mul", ["c", "gain"], ["logits"]),
+    ]
+    constants = {
+        "two": np.ones(2, np.int64),
+        "last": np.array([3], np.int64),
+        "both": np.array([2, 3], np.int64),
+        "x": at.reshape(1, 1, 1, half),
+        "y": at.reshape(1, 1, half, 1),
+        "radius2": [radius**2],
+        "zero": [0.0],
+        "half": [0.5],
+        "gain": [20.0],
+        **{f"label{n}": [float(n)] for n in range(4)},
+    }
+    inputs: dict[str, Axes] = {
+        "embedding": ["batch", 1, half, half],
+        "points": ["batch", places, 2],
+        "labels": ["batch", places],
+    }
+    return graph(nodes, inputs, {"logits": ["batch", 1, half, half]}, constants)
+
+
 def same(axes: Axes, kind: int = TensorProto.FLOAT) -> bytes:
     """Its input again."""
     return graph([helper.make_node("Identity", ["image"], ["logits"])], {"image": axes}, {"logits": axes}, kind=kind)

@@ -13,13 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from service import engine
 from service.cascade import check_probability
 from service.errors import BadParameter
-from service.image import Image, Region
+from service.image import Image, Point, Region
 
 Pair = tuple[str, str]
 
 # In the contract, but none of the pipelines served so far has a use for them.
-WITHOUT_USE = frozenset({"points", "phase", "roi", "enhance", "seg_type"})
-REPEATABLE = frozenset({"box"})
+WITHOUT_USE = frozenset({"phase", "roi", "enhance", "seg_type"})
+REPEATABLE = frozenset({"box", "points"})
 # Millimetres between pixels; beyond this it is a mistake of the unit.
 MAX_SPACING = 100.0
 
@@ -32,6 +32,20 @@ def _box(text: object) -> Region:
             f"box={text!s:.60}", "four whole numbers left,top,right,bottom", "Write for example box=10,20,110,140."
         ) from error
     return Region(left, top, right, bottom)
+
+
+def _point(text: object) -> Point:
+    try:
+        x, y, label = (int(part) for part in str(text).split(","))
+    except ValueError:
+        x, y, label = 0, 0, -1
+    if label not in (0, 1):
+        raise BadParameter(
+            f"points={text!s:.60}",
+            "three whole numbers x,y,label, the label 1 inside the object or 0 outside of it",
+            "Write for example points=120,80,1.",
+        )
+    return Point(x, y, inside=label == 1)
 
 
 def _threshold(text: object) -> float:
@@ -60,6 +74,7 @@ def _spacing(text: object) -> tuple[float, float]:
 Box = Annotated[
     Region, BeforeValidator(_box), WithJsonSchema({"type": "string", "pattern": r"^-?\d+,-?\d+,-?\d+,-?\d+$"})
 ]
+Points = Annotated[Point, BeforeValidator(_point), WithJsonSchema({"type": "string", "pattern": r"^-?\d+,-?\d+,[01]$"})]
 Threshold = Annotated[
     float, BeforeValidator(_threshold), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
 ]
@@ -81,8 +96,12 @@ class Parameters(BaseModel):
     box: tuple[Box, ...] = Field(
         (), description="left,top,right,bottom in pixels, right and bottom excluded: takes the place of stage 1."
     )
+    points: tuple[Points, ...] = Field(
+        (),
+        description="x,y,label in pixels, label 1 inside the object and 0 outside of it: for a stage that is prompted.",
+    )
     stage: str | None = Field(None, description="Whose mask is wanted; the last segmenting stage when left out.")
-    slice: int = Field(0, ge=0, description="Which slice the boxes lie in; a picture has only slice 0.")
+    slice: int = Field(0, ge=0, description="Which slice boxes and points lie in; a picture has only slice 0.")
     spacing: Spacing | None = Field(None, description="Millimetres per pixel: one number, or y,x.")
     format: str | None = Field(None, description="What comes back; json when left out, or as Accept says.")
 
@@ -99,7 +118,8 @@ class Parameters(BaseModel):
     def request(self) -> engine.Request:
         """The same for the engine."""
         boxes = tuple(box.shifted(0, 0, self.slice) for box in self.box)
-        return engine.Request(self.pipeline, self.version, self.threshold, boxes, self.stage)
+        points = tuple(replace(point, z=self.slice) for point in self.points)
+        return engine.Request(self.pipeline, self.version, self.threshold, boxes, self.stage, points)
 
 
 KNOWN = tuple(Parameters.model_fields)

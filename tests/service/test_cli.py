@@ -155,6 +155,7 @@ def test_segment_several_folders_keep_their_names(scans: Path, tmp_path: Path) -
     [
         (["{scans}/a.png", "--threshold", "2"], "threshold=2"),
         (["{scans}/a.png", "--box", "1,2"], "box=1,2"),
+        (["{scans}/a.png", "--points", "1,2"], "points=1,2"),
         (["{scans}/a.png", "--format", "gif"], "format=gif"),
         (["{scans}/a.png", "--pipeline", "nope"], "nope"),
         (["{scans}/nothing.png"], "does not exist"),

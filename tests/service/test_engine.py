@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from service.api.parameters import read_parameters
 from service.engine import Engine, Request, software
 from service.errors import BadParameter, DeviceError, ManifestError, UnknownPipeline, WeightsError
 from service.image import Region
@@ -284,4 +285,24 @@ def test_a_decoder_that_does_not_fit_its_encoder(root: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"decoder\.onnx: inputs .*\(1, 32, 32\).*wanted \{'boxes': \(1, 4\), 'embedding'"
     ):
+        Engine.open((root,), "cpu")
+
+
+def test_a_prompt_pipeline_of_points_from_files(root: Path) -> None:
+    prompting(root, tiny_graphs.pointer())
+    engine = Engine.open((root,), "cpu")
+    two = np.maximum(square(8, 8, 16), square(40, 40, 16))
+    parameters = read_parameters([("points", "48,48,1"), ("points", "41,41,0")])
+    result = engine.segment(picture(two), parameters.request()).result
+    assert [stage.localisation for stage in result.stages] == ["given"] * 3
+    # The classifier looks at what the points were answered with, not at what nobody localised.
+    assert Region(38, 38, 58, 58).overlap(result.stages[2].regions[0].region) == result.stages[2].regions[0].region
+    assert result.mask.labels[0, 52, 52] == 1
+    assert not result.mask.labels[0, 42, 42]
+    assert not result.mask.labels[0, :32].any()
+
+
+def test_a_decoder_of_points_needs_places_for_a_box_and_a_point(root: Path) -> None:
+    prompting(root, tiny_graphs.pointer(places=2))
+    with pytest.raises(WeightsError, match=r"'points': \(2, 2\).*wanted \{'points': \(3, 2\), 'labels': \(3,\)"):
         Engine.open((root,), "cpu")
