@@ -156,8 +156,8 @@ def _back(u: Tensor, dim: int) -> Tensor:
 def ball(u: Tensor, *, radii: Sequence[int] = (5, 11, 21), by_area: bool = False) -> Tensor:
     """Mean of (1 - u) ReLU(b_r * (2u - 1)) over pixels and ``radii``, b_r the averaging disc of radius r.
 
-    A connected region is convex just when no disc centred outside it is more than half covered (Luo, Tai and Wang 2020, arXiv
-    2002.09600). Outside the picture u is 0.
+    A connected region is convex just when no disc centred outside it is more than half covered (Luo, Tai and Wang
+    2020, arXiv 2002.09600). Outside the picture u is 0.
     """
     gaps = [(1 - u) * functional.relu(2 * _averaged(u, radius) - 1) for radius in radii]
     return _share(torch.stack(gaps).mean(dim=0), u, by_area)

@@ -1,0 +1,145 @@
+"""Lesion-wise detection: what was found, what was made up, and the trade between both (FROC).
+
+A candidate hits the lesion that it overlaps best, if their IoU reaches the threshold. A lesion is found by any hit;
+further candidates on a found lesion count neither way; a candidate without a hit is a false positive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from service.image import Region
+
+# False positives per image at which LUNA16 averages the sensitivity.
+RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """One image: score of each candidate, index of the lesion that it hits or None, and how many lesions there are."""
+
+    scores: tuple[float, ...]
+    hits: tuple[int | None, ...]
+    lesions: int
+
+    def found(self, threshold: float) -> int:
+        """Lesions hit by a candidate that scores at least ``threshold``."""
+        pairs = zip(self.scores, self.hits, strict=True)
+        return len({hit for score, hit in pairs if score >= threshold and hit is not None})
+
+    def made_up(self, threshold: float) -> int:
+        """False positives that score at least ``threshold``."""
+        pairs = zip(self.scores, self.hits, strict=True)
+        return sum(score >= threshold and hit is None for score, hit in pairs)
+
+
+def match_boxes(
+    boxes: Sequence[Region], scores: Sequence[float], truth: Sequence[Region], *, iou: float = 0.5
+) -> Candidates:
+    """Candidates of an image from boxes. Raises ValueError unless there is one score a box."""
+    if len(boxes) != len(scores):
+        raise ValueError(
+            f"Found {len(scores)} scores for {len(boxes)} boxes; wanted one each. Give each box its score."
+        )
+    overlaps = np.array([[box.iou(lesion) for lesion in truth] for box in boxes]).reshape(len(boxes), len(truth))
+    return Candidates(tuple(scores), _best(overlaps, iou), len(truth))
+
+
+def match_masks(
+    probability: NDArray[np.floating], truth: NDArray[np.bool_], *, threshold: float = 0.5, iou: float = 0.1
+) -> Candidates:
+    """Candidates of a picture or volume from its probability map, 0 to 1: the connected parts at ``threshold``.
+
+    A part's score is its highest probability. Lesions are the connected parts of the truth; neighbours touch at a
+    corner, too. A mask may stand for a probability. Raises ValueError for different shapes.
+    """
+    if probability.shape != truth.shape:
+        raise ValueError(
+            f"Found a map of shape {probability.shape} and a truth of {truth.shape}; wanted the same. Bring both to "
+            "one grid."
+        )
+    corners = np.ones((3,) * truth.ndim)
+    parts, count = ndimage.label(probability >= threshold, corners)
+    lesions, wanted = ndimage.label(truth, corners)
+    scores = np.atleast_1d(ndimage.maximum(probability, parts, np.arange(1, count + 1))) if count else []
+    return Candidates(tuple(float(one) for one in scores), _best(_overlaps(parts, lesions), iou), wanted)
+
+
+def _overlaps(parts: NDArray[np.integer], lesions: NDArray[np.integer]) -> NDArray[np.float64]:
+    """IoU of every part with every lesion, (parts, lesions)."""
+    shape = int(parts.max()) + 1, int(lesions.max()) + 1
+    common = np.bincount(parts.ravel().astype(np.int64) * shape[1] + lesions.ravel(), minlength=shape[0] * shape[1])
+    table = common.reshape(shape)
+    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
+    return (table / union)[1:, 1:]
+
+
+def _best(overlaps: NDArray[np.float64], iou: float) -> tuple[int | None, ...]:
+    if not overlaps.shape[1]:
+        return (None,) * len(overlaps)
+    return tuple(int(row.argmax()) if row.max() >= iou and row.max() > 0 else None for row in overlaps)
+
+
+@dataclass(frozen=True)
+class LesionRates:
+    """Sensitivity (NaN without lesions) and false positives per image of some images."""
+
+    sensitivity: float
+    false_positives: float
+    lesions: int
+    images: int
+
+
+def lesion_rates(images: Sequence[Candidates], threshold: float = -math.inf) -> LesionRates:
+    """Rates of the candidates that score at least ``threshold``. Raises ValueError without images."""
+    if not images:
+        raise ValueError("Found no images; wanted at least one. Measure something first.")
+    lesions = sum(one.lesions for one in images)
+    found, made_up = (
+        sum(one) for one in zip(*((i.found(threshold), i.made_up(threshold)) for i in images), strict=True)
+    )
+    return LesionRates(found / lesions if lesions else math.nan, made_up / len(images), lesions, len(images))
+
+
+@dataclass(frozen=True)
+class Froc:
+    """Operating points from the strictest to the most lenient threshold, the first of which shows nothing.
+
+    Attributes:
+        thresholds: scores, falling from infinity.
+        false_positives: per image, rising from 0.
+        sensitivity: rising from 0.
+    """
+
+    thresholds: tuple[float, ...]
+    false_positives: tuple[float, ...]
+    sensitivity: tuple[float, ...]
+
+    def at(self, rate: float) -> float:
+        """Best sensitivity at no more than ``rate`` false positives per image; no line is drawn between points."""
+        pairs = zip(self.false_positives, self.sensitivity, strict=True)
+        return max(sensitivity for made_up, sensitivity in pairs if made_up <= rate)
+
+    def mean(self, rates: Sequence[float] = RATES) -> float:
+        """Mean sensitivity over rates of false positives, LUNA16's by default."""
+        return sum(self.at(rate) for rate in rates) / len(rates)
+
+
+def froc(images: Sequence[Candidates]) -> Froc:
+    """Free-response curve over all thresholds that change something.
+
+    MONAI's leaves out the most lenient point and so reports less than was found; hence this one. Raises ValueError
+    without images or without lesions.
+    """
+    if not sum(one.lesions for one in images):
+        raise ValueError("Found no lesions; wanted at least one. A sensitivity needs pictures with lesions.")
+    scores = sorted({score for one in images for score in one.scores}, reverse=True)
+    thresholds = (math.inf, *scores)
+    rates = [lesion_rates(images, threshold) for threshold in thresholds]
+    return Froc(thresholds, tuple(one.false_positives for one in rates), tuple(one.sensitivity for one in rates))
