@@ -142,7 +142,7 @@ def same_aspect(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def _declared(mask: Picture, declared: Mapping[int, int], path: Path) -> None:
-    strange = sorted(set(np.unique(mask).tolist()) - set(declared))
+    strange = sorted(set(np.flatnonzero(np.bincount(mask.ravel())).tolist()) - set(declared))
     if strange:
         shown = ", ".join(map(str, strange[:8]))
         raise UndeclaredValue(
