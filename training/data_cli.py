@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from training.data_check import Report
     from training.datasets.case import Case
 
+Item = TypeVar("Item")
 FAILED = 1
 PIPE_WIDTH = 200
 SHOWN = 20
@@ -39,6 +41,7 @@ prepare = typer.Typer(
 app.add_typer(prepare, name="prepare")
 
 Data = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of the data set.")]
+Folder = Annotated[Path | None, typer.Option(exists=True, file_okay=False, help="Folder of that data set.")]
 Options = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="NAME=VALUE", help="Option of the data set, its value as YAML; repeatable."),
@@ -72,6 +75,48 @@ def check(
         raise typer.Exit(FAILED)
 
 
+class Enhance(StrEnum):
+    """What is done to mammograms, as at serving time."""
+
+    none = "none"
+    clahe = "clahe"
+    adaptive_clahe = "adaptive_clahe"
+
+
+@prepare.command()
+def mammography(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
+    cbis: Folder = None,
+    mini_ddsm: Folder = None,
+    official: Annotated[bool, typer.Option(help="Keep CBIS-DDSM's published test part as the test part.")] = False,
+    rescale: Annotated[bool, typer.Option(help="Rescale masks of another size and the same aspect.")] = False,
+    enhance: Annotated[Enhance, typer.Option(help="clahe is median 3 x 3 and CLAHE 1.5 / 8 x 8.")] = Enhance.clahe,
+    canonical: Annotated[bool, typer.Option(help="Mirror so that the chest wall is at the left.")] = False,
+    longest: Annotated[int, typer.Option(min=0, help="Greatest side in pixels; 0 leaves the size.")] = 0,
+    empty: Annotated[bool, typer.Option(help="Keep pictures without a lesion.")] = True,
+    outliers: Annotated[float, typer.Option(min=0, max=0.5, help="Share of lesions to leave out as outliers.")] = 0,
+    archive: Annotated[bool, typer.Option("--zip", help="Write OUT.zip, ready to train.")] = False,
+) -> None:
+    """Merge CBIS-DDSM and Mini-DDSM into one table of enhanced pictures; prints the path of the table, or of the zip.
+
+    What cannot be read is left out and listed in OUT/left_out.csv. Train with the data set unified_csv on OUT.
+    """
+    from training.datasets import cbis_ddsm
+    from training.datasets import mini_ddsm as mini
+    from training.prepare.mammography import MammographyOptions, prepare_mammography, zipped
+
+    sets = {}
+    if cbis:
+        sets["cbis_ddsm"] = cbis_ddsm.cases(cbis, official=official, rescale=rescale)
+    if mini_ddsm:
+        sets["mini_ddsm"] = mini.cases(mini_ddsm, rescale=rescale)
+    if not sets:
+        raise typer.BadParameter("found neither, wanted at least one", param_hint="--cbis, --mini-ddsm")
+    options = MammographyOptions(enhance.value, canonical, longest, empty, outliers)
+    table = prepare_mammography(sets, out, options, official=["cbis_ddsm"] if official else [], progress=_counted)
+    typer.echo(zipped(out) if archive else table)
+
+
 def listed(dataset: str, data: Path, options: Sequence[str]) -> list[Case]:
     """The cases of a data set by short name or dotted path. Raises ImportError, and what its listing raises."""
     from training.recipe import Part, resolve
@@ -90,7 +135,7 @@ def _pair(text: str) -> tuple[str, Any]:
     return name, read_yaml(value)
 
 
-def _counted(cases: Sequence[Case]) -> Iterable[Case]:
+def _counted(cases: Sequence[Item]) -> Iterable[Item]:
     return track(cases, "reading", console=Console(stderr=True))
 
 
