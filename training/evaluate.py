@@ -45,18 +45,21 @@ SHIFTED = augment.Strength(
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A pipeline on the bench: as served, and its localiser's own map as the single-stage answer to compare with."""
+    """A pipeline on the bench.
+
+    Attributes:
+        engine: serves it.
+        pipeline: as it is served.
+        single: its localiser's own map as the single-stage answer to compare with, None where it has none.
+    """
 
     engine: Engine
     pipeline: LoadedPipeline
-    single: Cascade
+    single: Cascade | None
 
     @staticmethod
     def open(folder: Path, threads: int = 2) -> Bench:
-        """From a pipeline folder ``<root>/<name>/<version>``.
-
-        Raises ValueError when its first stage has no single-stage answer, and the SetupError tree.
-        """
+        """From a pipeline folder ``<root>/<name>/<version>``. Raises the SetupError tree."""
         folder = folder.resolve()
         engine = Engine.open([folder.parent.parent], "cpu", threads)
         pipeline = engine.pipeline(folder.parent.name, folder.name)
@@ -68,24 +71,19 @@ class Bench:
         return self.engine.segment(image, Request(manifest.name, manifest.version, boxes=boxes))
 
 
-def single_stage(pipeline: LoadedPipeline) -> Cascade:
+def single_stage(pipeline: LoadedPipeline) -> Cascade | None:
     """The localiser's map over the whole picture at its threshold; inside its own boxes it is the single-stage answer.
 
-    Raises ValueError where the first stage has no map of the labels that the pipeline outlines.
+    None where the first stage has no map of the labels that the pipeline outlines: a detector that gives boxes alone,
+    such as YOLO, or one of anatomy.
     """
     first, manifest = pipeline.cascade.stages[0], pipeline.manifest
     decode = first.spec.decode
     outlined = {label.name for label in manifest.labels}
     if not isinstance(first, Detect) or decode is None or decode.kind != "components":
-        raise ValueError(
-            f"Found {first.spec.kind}{f' by {decode.kind}' if decode else ''} as first stage; wanted a detector that "
-            "decodes components of a map. Only such a localiser has a single-stage answer of its own."
-        )
+        return None
     if not outlined.issuperset(first.spec.labels):
-        raise ValueError(
-            f"Found a localiser of {', '.join(first.spec.labels)}; wanted labels of the mask, {', '.join(outlined)}. "
-            "Only such a localiser has a single-stage answer of its own."
-        )
+        return None
     spec = first.spec.model_copy(update={"kind": "segment", "decode": None, "threshold": decode.threshold})
     return Cascade(manifest, (Segment(spec, first.network),))
 
@@ -138,8 +136,7 @@ def _inside(regions: Iterable[Region], shape: tuple[int, ...]) -> NDArray[np.boo
 def _row(bench: Bench, case: Case, image: Image, mask: Grey) -> Row:
     answer = bench.serve(image)
     truth, guess = mask > 0, _outlined(answer.result)
-    # Outside of the boxes that the localiser reports, its own map does not count as its answer either.
-    single = _outlined(bench.single.run(image, Ask())) & _inside(_regions(answer.result, 0), truth.shape)
+    single = _single(bench.single, image, answer)
     row: Row = {
         "image": case.name,
         "category": case.category,
@@ -148,11 +145,19 @@ def _row(bench: Bench, case: Case, image: Image, mask: Grey) -> Row:
         "status": answer.result.status,
         "dice": dice(guess, truth),
         "iou": iou(guess, truth),
-        "single_stage_dice": dice(single, truth),
-        "single_stage_found": bool(single.any()),
+        "single_stage_dice": None if single is None else dice(single, truth),
+        "single_stage_found": None if single is None else bool(single.any()),
         "classification": _rounded(answer.result.classification.scores),
     }
     return row | (_lesion_part(bench, image, mask, answer) if truth.any() else NO_LESION)
+
+
+def _single(cascade: Cascade | None, image: Image, answer: Answer) -> NDArray[np.bool_] | None:
+    """The single-stage answer; outside of the boxes that the localiser reports its own map does not count either."""
+    if cascade is None:
+        return None
+    inside = _inside(_regions(answer.result, 0), (image.height, image.width))
+    return _outlined(cascade.run(image, Ask())) & inside
 
 
 def _outlined(result: CascadeResult) -> NDArray[np.bool_]:
@@ -196,11 +201,11 @@ def metrics(rows: Sequence[Row], on: str) -> tuple[Metric, ...]:
     normals = [row for row in rows if row["category"] == "normal"]
     found = [
         _mean("lesion Dice, cascade", [row["dice"] for row in lesions], on),
-        _mean("lesion Dice, single stage", [row["single_stage_dice"] for row in lesions], on),
+        _mean("lesion Dice, single stage", _known(lesions, "single_stage_dice"), on),
         _mean("lesion IoU, cascade", [row["iou"] for row in lesions], on),
         _mean("share of lesion images with no overlap at all", [float(row["dice"] == 0) for row in lesions], on),
         _mean("share of normal images with a false lesion, cascade", [_false(row) for row in normals], on),
-        _mean("share of normal images with a false lesion, single stage", [_false_single(row) for row in normals], on),
+        _mean("share of normal images with a false lesion, single stage", _known(normals, "single_stage_found"), on),
         _ratio("localiser recall at IoU 0.5", lesions, "lesions_localised", "lesions", on),
         _mean("share of the lesion inside the crops", [row["coverage"] for row in lesions], on),
         _mean("lesion Dice, segmenter on true boxes", [row["true_box_dice"] for row in lesions], on),
@@ -212,8 +217,9 @@ def _false(row: Row) -> float:
     return float(row["status"] == "found")
 
 
-def _false_single(row: Row) -> float:
-    return float(row["single_stage_found"])
+def _known(rows: Sequence[Row], name: str) -> list[float]:
+    """The figure of every row that has it."""
+    return [float(row[name]) for row in rows if row[name] is not None]
 
 
 def _mean(name: str, values: Sequence[float], on: str) -> Metric | None:
