@@ -1,0 +1,3 @@
+"""Tests may import timm, smp, transformers and torchvision in any order: `models` mends torchvision first."""
+
+import models as models
