@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,8 +16,12 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from timm.models.resnet import ResNet
-    from torchvision.models import Weights, WeightsEnum
+    from torchvision.models import WeightsEnum
+    from transformers import PreTrainedConfig, PreTrainedModel
 
+Pretrained = TypeVar("Pretrained", bound="PreTrainedModel")
+# A relative path to a file of weights is not meant.
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(?<!\.pt)(?<!\.pth)(?<!\.bin)(?<!\.safetensors)")
 CLASSIFIER_HEADS = ("fc.", "head.", "classifier.", "last_linear.")
 
 
@@ -146,7 +151,7 @@ def _fitted(weight: Tensor, wanted: Tensor) -> Tensor:
 def load_start(
     network: nn.Module,
     weights: str | None,
-    library: WeightsEnum | Weights,
+    library: WeightsEnum,
     *,
     ignore: Sequence[str] = CLASSIFIER_HEADS,
 ) -> None:
@@ -162,7 +167,7 @@ def load_start(
         load_encoder(network, library_file(library) if weights == "library" else weights, ignore=ignore)
 
 
-def library_file(library: WeightsEnum | Weights) -> Path:
+def library_file(library: WeightsEnum) -> Path:
     """Where torch's hub folder keeps torchvision's weights; fetched first where they are not there.
 
     Raises ConnectionError where they can neither be found nor fetched.
@@ -228,7 +233,7 @@ def check_sides(x: Tensor, multiple: int) -> None:
 def conv_with_bias(in_channels: int, out_channels: int) -> nn.Sequential:
     """3x3 convolution, batch norm, ReLU at the same size.
 
-    The bias is idle in front of a norm (its gradient is rounding noise); networks published with it are counted with it.
+    The bias is idle in front of a norm, its gradient rounding noise; networks published with it are counted with it.
     """
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
@@ -237,3 +242,43 @@ def conv_with_bias(in_channels: int, out_channels: int) -> nn.Sequential:
 def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     """Two of `conv_with_bias`, the step of a plain U-Net at one resolution."""
     return nn.Sequential(conv_with_bias(in_channels, out_channels), conv_with_bias(out_channels, out_channels))
+
+
+def transformers_model(
+    kind: type[Pretrained],
+    config: PreTrainedConfig,
+    weights: str | None,
+    rename: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
+) -> Pretrained:
+    """A network of the transformers library, in training mode and float32.
+
+    Args:
+        kind: class of the network.
+        config: its sizes, also of what a folder or hub entry must hold.
+        weights: None leaves it random; else a local folder as `save_pretrained` writes it, a file with a state dict, or
+            the name of an entry of the hub (owner/name), which needs a network.
+        rename: a state dict's names to the library's own.
+
+    Raises FileNotFoundError for a path that is not there, OSError where the hub cannot be reached, and ValueError for
+    weights of another architecture, which the library would leave random.
+    """
+    if weights is None:
+        return kind(config)
+    start: dict[str, Any] = {"pretrained_model_name_or_path": weights}
+    if Path(weights).is_file():
+        start = {"pretrained_model_name_or_path": None, "state_dict": dict(rename(read_weights(weights)))}
+    elif not Path(weights).is_dir() and not HUB_NAME.fullmatch(weights):
+        raise FileNotFoundError(
+            f"Found nothing at {weights}; wanted a folder, a file with a state dict or a hub name owner/name. "
+            "Give a path that exists."
+        )
+    network, report = kind.from_pretrained(
+        **start, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    faults = sorted([*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])])
+    if faults:
+        raise ValueError(
+            f"Found weights of another architecture in {weights}: {len(faults)} parameters missing or of another "
+            f"shape, such as {faults[0]}; wanted those of {kind.__name__}. Give the weights that belong to it."
+        )
+    return network.train()

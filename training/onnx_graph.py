@@ -32,6 +32,8 @@ def traced(
     with warnings.catch_warnings():
         # torch's exporter warns of its own use of a class of torch.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+        # It also warns that all inputs have one batch in common.
+        warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
         batch = torch.export.Dim("batch")
         program: Any = torch.onnx.export(
             network.to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
