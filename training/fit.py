@@ -3,241 +3,258 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from training.datasets.case import Case
-from training.recipe import Recipe, resolve
-from training.samples import CACHED_SIDE, Samples, load
-from training.split import Split, split
-from training.tasks import TASKS
+from training import run_folder
+from training.distributed import World, world
+from training.objective import Objective, as_float, mean_score, objective
+from training.optimise import Steps, autocast, freeze, make_optimizer, make_scaler, set_training
+from training.recipe import Recipe
+from training.sampling import Loaders, loaders
+from training.schedules import learning_rate
+from training.state import State, averaged, build_network, moving_average, save
 
 CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.pt", "last.pt"
 
-
-@dataclass
-class State:
-    """Everything that changes while training; its tensors are what a checkpoint holds."""
-
-    network: nn.Module
-    average: AveragedModel
-    optimizer: torch.optim.Optimizer
-    epoch: int = 0
-    best: float = -math.inf
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint whole or not at all."""
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
-        plain = {"epoch": self.epoch, "best": self.best, "history": self.history}
-        _save(parts | plain, path)
-
-    def restore(self, path: Path) -> None:
-        """Read a checkpoint written by `save`."""
-        saved = torch.load(path, weights_only=True)
-        for name in ("network", "average", "optimizer"):
-            getattr(self, name).load_state_dict(saved[name])
-        self.epoch, self.best, self.history = saved["epoch"], saved["best"], saved["history"]
+__all__ = ["BEST", "CHECKPOINT", "LAST", "build_network", "fit", "learning_rate", "moving_average"]
 
 
-def _save(content: Any, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training as one process sees it."""
 
+    recipe: Recipe
+    out: Path
+    world: World
+    loaders: Loaders
+    objective: Objective
+    state: State
+    replica: nn.Module
 
-def build_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network, seeded, with the starting weights taken over where names and shapes match."""
-    torch.manual_seed(recipe.schedule.seed)
-    network: nn.Module = resolve(recipe.network)(**recipe.network.arguments)
-    if recipe.start is not None:
-        _take_over(network, torch.load(recipe.start, weights_only=True))
-    return network.to(memory_format=torch.channels_last)
-
-
-def _take_over(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    own = network.state_dict()
-    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise ValueError(
-            "Found no parameter of the starting weights in this network; wanted some names and shapes in common. "
-            "Start from a checkpoint of the same family."
-        )
-    network.load_state_dict(own | fitting)
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / CHECKPOINT
 
 
 def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers: int = 1) -> Path:
     """Train and return the path of the best weights (a state dict of the averaged network).
 
     Writes to ``out``: ``best.pt``, ``last.pt`` (the averaged weights after the last epoch, when it is through),
-    ``checkpoint.pt`` for resuming, and TensorBoard events. With ``resume`` an interrupted run goes on after its last
-    finished epoch; without it ``out`` must hold no checkpoint (FileExistsError).
+    ``checkpoint.pt`` for resuming, TensorBoard events, and what `training.run_folder` lists. With ``resume`` an
+    interrupted run goes on after its last finished epoch; without it ``out`` must hold no checkpoint (FileExistsError).
+    Under torch's launcher all processes train together (`training.distributed`).
+
+    Raises:
+        FileExistsError: ``out`` holds a checkpoint and ``resume`` is off.
+        FloatingPointError: the loss is no number.
+        ImportError: a path in the recipe leads nowhere.
+        OSError: a file cannot be written; what was saved before stays whole.
+        ValueError: recipe, data and checkpoint do not fit each other.
     """
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / CHECKPOINT
-    if checkpoint.exists() and not resume:
+    if (out / CHECKPOINT).exists() and not resume:
         raise FileExistsError(
             f"Found a checkpoint in {out}; wanted an empty folder. Pass --resume to go on or choose another folder."
         )
-    train, validation = _loaders(recipe, data, workers)
-    state = _start(recipe)
-    if checkpoint.exists():
-        state.restore(checkpoint)
-    with SummaryWriter(str(out)) as board, _progress() as progress:
-        for _ in _epochs(recipe, state, progress):
-            _one_epoch(recipe, state, train, progress)
-            _validate(recipe, state, validation, out)
-            for name, value in state.history[-1].items():
-                board.add_scalar(name, value, state.epoch)
-            state.save(checkpoint)
-    _save(state.average.module.state_dict(), out / LAST)
+    with world(recipe.device) as here:
+        run = _prepared(recipe, data, out, here, workers)
+        if run.checkpoint.exists():
+            run.state.restore(run.checkpoint)
+        if here.first:
+            run_folder.describe(out, recipe, data, here)
+        _train(run)
+        if here.first:
+            save(run.state.kept.state_dict(), out / LAST)
     return out / BEST
 
 
-def _start(recipe: Recipe) -> State:
+def _prepared(recipe: Recipe, data: Path, out: Path, here: World, workers: int) -> Run:
+    batches = loaders(recipe, data, workers, here)
+    goal = objective(recipe, batches.cases)
     network = build_network(recipe)
-    schedule = recipe.schedule
-    average = AveragedModel(network, avg_fn=partial(moving_average, schedule.average), use_buffers=True)
-    optimizer = torch.optim.AdamW(network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
-    return State(network, average, optimizer)
-
-
-def moving_average(decay: float, averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-    """Exponential moving average that forgets the random start: the decay grows with ``count``, the updates so far."""
-    if not averaged.is_floating_point():
-        return current
-    return torch.lerp(averaged, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
-
-
-def _loaders(recipe: Recipe, data: Path, workers: int) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    parts = split(resolve(recipe.dataset)(data, **recipe.dataset.arguments), recipe.test_fold, recipe.validation)
-    _check_enough(parts, recipe.schedule.batch)
-    longest = CACHED_SIDE if recipe.task == "localise" else None
-    train = Samples(load(_taught(recipe, parts.train), longest), recipe, training=True)
-    validation = Samples(load(parts.validation, longest), recipe, training=False)
-    order = torch.Generator().manual_seed(recipe.schedule.seed)
-    batch = recipe.schedule.batch
-    return (
-        DataLoader(train, batch, shuffle=True, drop_last=True, num_workers=workers, generator=order),
-        DataLoader(validation, batch, num_workers=0),
+    freeze(network, recipe.freeze)
+    network.to(here.device)
+    if goal.learned is not None:
+        goal.learned.to(here.device)
+    steps = Steps(
+        recipe,
+        network,
+        goal.learned,
+        make_optimizer(recipe, network, goal.learned),
+        make_scaler(recipe, here.device),
+        here,
     )
+    state = State(network, averaged(recipe, network), steps)
+    return Run(recipe, out, here, batches, goal, state, here.replica(network))
 
 
-def _check_enough(parts: Split, batch: int) -> None:
-    if len(parts.train) < batch or not parts.validation:
-        raise ValueError(
-            f"Found {len(parts.train)} training and {len(parts.validation)} validation cases; wanted a batch of {batch}"
-            " and at least one. Give more cases, a smaller batch or a larger validation part."
-        )
+def _train(run: Run) -> None:
+    with ExitStack() as stack:
+        progress = stack.enter_context(_progress(run.world))
+        board = stack.enter_context(SummaryWriter(str(run.out))) if run.world.first else None
+        # Also where training is interrupted.
+        if run.world.first:
+            stack.callback(run_folder.draw_curves, run.out, run.state.history, run.recipe.name)
+        for _ in _epochs(run, progress):
+            _one_epoch(run, progress)
+            _validate(run)
+            if board is not None:
+                _keep(run, board)
 
 
-def _taught(recipe: Recipe, cases: Sequence[Case]) -> list[Case]:
-    """The cases that training draws from: a segmenter without negatives sees no normal pictures at all."""
-    lesions_only = recipe.task == "segment" and recipe.negatives == 0
-    return [case for case in cases if not (lesions_only and case.category == "normal")]
-
-
-def _progress() -> Progress:
+def _progress(here: World) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Data on stdout, progress on stderr.
-    return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+    console = Console(stderr=True)
+    return Progress(*columns, TextColumn("{task.fields[note]}"), console=console, disable=not here.first)
 
 
-def _epochs(recipe: Recipe, state: State, progress: Progress) -> Iterator[int]:
-    total = recipe.schedule.epochs
+def _epochs(run: Run, progress: Progress) -> Iterator[int]:
+    recipe, state = run.recipe, run.state
+    total, patience = recipe.schedule.epochs, recipe.schedule.early_stop
     bar = progress.add_task(recipe.name, total=total, completed=state.epoch, note="")
-    while state.epoch < total:
+    while state.epoch < total and not (patience and state.stale >= patience):
         yield state.epoch
-        last = state.history[-1]
-        note = f"loss {last['loss']:.4f}  validation {TASKS[recipe.task].measure} {last['validation']:.4f}"
-        progress.update(bar, completed=state.epoch, note=f"{note}  best {state.best:.4f}")
-        progress.log(f"{recipe.name} epoch {state.epoch}: {note}")
+        _report(run, progress, bar)
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Rate after ``progress`` epochs (fractions allowed): linear over the first epoch, then half a cosine to zero."""
-    schedule = recipe.schedule
-    warm = min(1.0, progress + 0.02)
-    return schedule.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress / schedule.epochs)))
+def _report(run: Run, progress: Progress, bar: TaskID) -> None:
+    state, last = run.state, run.state.history[-1]
+    note = f"loss {last['loss']:.4f}  validation {run.objective.task.measure} {last['validation']:.4f}"
+    progress.update(bar, completed=state.epoch, note=f"{note}  best {state.best:.4f}")
+    if run.world.first:
+        progress.log(f"{run.recipe.name} epoch {state.epoch}: {note}")
 
 
-def _one_epoch(recipe: Recipe, state: State, batches: DataLoader[Any], progress: Progress) -> None:
-    _begin(recipe.schedule.seed, state.epoch, batches)
-    state.network.train()
+def _one_epoch(run: Run, progress: Progress) -> None:
+    state, batches = run.state, run.loaders.train
+    _begin(run)
+    set_training(run.replica)
     bar = progress.add_task(f"epoch {state.epoch + 1}", total=len(batches), note="")
     losses = []
-    for step, batch in enumerate(batches):
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, state.epoch + step / len(batches))
-        losses.append(_step(recipe, state, batch))
+    for number, batch in enumerate(batches):
+        state.steps.set_rate(learning_rate(run.recipe, state.epoch + number / len(batches)))
+        losses.append(_step(run, batch, last=_ends_step(run.recipe, number, len(batches))))
         progress.update(bar, advance=1, note=f"loss {losses[-1]:.4f}")
     progress.remove_task(bar)
     state.epoch += 1
-    state.history.append({"loss": float(np.mean(losses)), "learning_rate": learning_rate(recipe, state.epoch)})
+    loss = run.world.mean(float(np.mean(losses)))
+    state.history.append({"loss": loss, "learning_rate": learning_rate(run.recipe, state.epoch)})
 
 
-def _begin(seed: int, epoch: int, batches: DataLoader[Any]) -> None:
+def _ends_step(recipe: Recipe, number: int, count: int) -> bool:
+    """Whether the optimiser changes the weights after this batch of an epoch; at its end it always does."""
+    return (number + 1) % recipe.schedule.accumulate == 0 or number + 1 == count
+
+
+def _begin(run: Run) -> None:
     """Make augmentation, order and dropout of an epoch depend on nothing before it.
 
     A resumed run then goes on as if it had never been interrupted.
     """
+    batches, seed, epoch = run.loaders.train, run.recipe.schedule.seed, run.state.epoch
     batches.dataset.epoch = epoch  # type: ignore[attr-defined]
     number = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
-    torch.manual_seed(number)
-    batches.generator.manual_seed(number)  # type: ignore[union-attr]
+    # Every process drops out something else, and all draw one order.
+    torch.manual_seed(number + run.world.rank)
+    batches.generator.manual_seed(number)
 
 
-def _step(recipe: Recipe, state: State, batch: tuple[Tensor, Tensor, Tensor]) -> float:
-    image, target, category = batch
-    with _autocast(recipe):
-        output = state.network(image.contiguous(memory_format=torch.channels_last))
-    loss = TASKS[recipe.task].loss(_as_float(output), target, category)
+def _forward(run: Run, network: nn.Module, inputs: Any) -> Any:
+    with autocast(run.recipe, run.world.device):
+        output = network(*inputs) if isinstance(inputs, tuple) else network(inputs)
+    return as_float(output)
+
+
+def _step(run: Run, batch: Any, *, last: bool) -> float:
+    inputs, target, category = run.world.moved(batch)
+    loss = run.objective.loss(_forward(run, run.replica, inputs), target, category)
     if not torch.isfinite(loss):
         raise FloatingPointError(
-            f"Found a loss of {loss.item()} in epoch {state.epoch + 1}; wanted a finite one. Lower the learning rate."
+            f"Found a loss of {loss.item()} in epoch {run.state.epoch + 1}; wanted a finite one. Lower the learning "
+            "rate."
         )
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
-    state.optimizer.step()
-    state.average.update_parameters(state.network)
+    run.state.steps.add(loss, last=last, changed=run.state.follow)
     return loss.item()
 
 
-def _autocast(recipe: Recipe) -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=recipe.schedule.precision == "bfloat16")
-
-
-def _as_float(output: Any) -> Any:
-    return tuple(part.float() for part in output) if isinstance(output, tuple) else output.float()
-
-
 @torch.no_grad()
-def _validate(recipe: Recipe, state: State, batches: DataLoader[Any], out: Path) -> None:
-    state.average.eval()
-    scores = []
-    for image, target, category in batches:
-        with _autocast(recipe):
-            output = state.average(image.contiguous(memory_format=torch.channels_last))
-        scores.append(TASKS[recipe.task].score(_as_float(output), target, category))
-    score = float(torch.cat(scores).nanmean())
+def _validate(run: Run) -> None:
+    """Add the validation part's figures to the history; the first process does it for all."""
+    figures = _figures(run) if run.world.first else {}
+    score = run.world.from_first(figures.get("validation", 0.0))
     if math.isnan(score):
         raise ValueError(
             "Found no validation case with a lesion; wanted at least one. Give more cases or a larger validation part."
         )
-    state.history[-1]["validation"] = score
-    if score > state.best:
-        state.best = score
-        _save(state.average.module.state_dict(), out / BEST)
+    run.state.history[-1].update(figures or {"validation": score})
+
+
+def _figures(run: Run) -> dict[str, float]:
+    run.state.kept.eval()
+    scores, losses = [], []
+    for batch in run.loaders.validation:
+        inputs, target, category = run.world.moved(batch)
+        output = _forward(run, run.state.kept, inputs)
+        scores.append(run.objective.score(output, target, category).cpu())
+        losses.append(float(run.objective.validation(output, target, category)) * len(category))
+    every = torch.cat(scores)
+    figures = {"validation": mean_score(every, run.recipe.interest), "validation_loss": sum(losses) / len(every)}
+    if every.ndim == 1:
+        return figures
+    columns = zip(run.recipe.names[1:], every.nanmean(dim=0), strict=True)
+    return figures | {f"dice_{name}": float(one) for name, one in columns}
+
+
+def _keep(run: Run, board: SummaryWriter) -> None:
+    """Write what the epoch gave; the checkpoint comes last, so that a resumed run repeats what was not written."""
+    state = run.state
+    if state.history[-1]["validation"] > state.best:
+        state.best = state.history[-1]["validation"]
+        save(state.kept.state_dict(), run.out / BEST)
+        _draw(run)
+    for name, value in state.history[-1].items():
+        board.add_scalar(name, value, state.epoch)
+    run_folder.write_curves(run.out, state.history)
+    state.save(run.checkpoint)
+
+
+@torch.no_grad()
+def _draw(run: Run) -> None:
+    """Pictures of what the kept network draws on the first validation cases."""
+    samples: Any = run.loaders.validation.dataset
+    if run.recipe.task == "classify":
+        return
+    for index in range(min(run_folder.SHOWN, len(samples))):
+        sample = samples[index]
+        inputs, target, _ = run.world.moved(torch.utils.data.default_collate([sample]))
+        output = _forward(run, run.state.kept, inputs)
+        image = (sample[0][0] if isinstance(sample[0], tuple) else sample[0]).numpy()
+        name = samples.loaded[index].case.name
+        run_folder.draw_prediction(run.out, name, image, _truth_map(_first(target)), _guess_map(_first(output)))
+
+
+def _first(values: Any) -> Tensor:
+    one: Tensor = values[0] if isinstance(values, tuple) else values
+    return one
+
+
+def _truth_map(target: Tensor) -> Any:
+    """Labels (h, w) of the first truth of a batch: a mask (batch, 1, h, w), or a label map (batch, h, w)."""
+    return (target[0, 0] > 0.5 if target.ndim == 4 else target[0]).cpu().numpy()
+
+
+def _guess_map(logits: Tensor) -> Any:
+    """Labels (h, w) of the first logits of a batch (batch, labels, h, w)."""
+    return (logits[0, 0] > 0 if logits.shape[1] == 1 else logits[0].argmax(dim=0)).cpu().numpy()

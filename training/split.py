@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from training.datasets.case import Case
@@ -18,13 +18,15 @@ class Split:
     test: tuple[Case, ...]
 
 
-def split(cases: Sequence[Case], test_fold: int, validation: float) -> Split:
+def split(cases: Sequence[Case], test_fold: int, validation: float, excluded: Collection[int] = ()) -> Split:
     """Fold ``test_fold`` is the test part; of the rest, groups whose hash falls below ``validation`` (0 to 1) validate.
 
-    The hash of the group's name decides, so a case never changes sides when others are added or removed.
+    Folds in ``excluded`` are in no part: a localiser that is to give boxes for fold 1 leaves out fold 1 beside the fold
+    that is kept for testing. The hash of the group's name decides, so a case never changes sides when others are added
+    or removed.
     """
     test = tuple(case for case in cases if case.fold == test_fold)
-    rest = [case for case in cases if case.fold != test_fold]
+    rest = [case for case in cases if case.fold != test_fold and case.fold not in excluded]
     held = {case.group for case in rest if _share(case.group) < validation}
     return Split(
         tuple(case for case in rest if case.group not in held),

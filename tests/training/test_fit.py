@@ -11,8 +11,12 @@ import torch
 
 from tests.training.phantom_busi import write_busi
 from training import fit as loop
+from training import sampling, state
+from training.distributed import World
 from training.fit import BEST, CHECKPOINT, build_network, fit, learning_rate, moving_average
 from training.recipe import Recipe
+from training.sampling import loaders
+from training.split import Split
 
 CASES = 12
 WIDTHS = [4, 8, 12]
@@ -94,11 +98,11 @@ def _stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Fail in the given optimisation step, counted from 1."""
     original, done = loop._step, []
 
-    def step(*arguments: Any) -> float:
+    def step(*arguments: Any, **options: Any) -> float:
         done.append(None)
         if len(done) == number:
             raise _Stop
-        return original(*arguments)
+        return original(*arguments, **options)
 
     monkeypatch.setattr(loop, "_step", step)
 
@@ -112,7 +116,7 @@ def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _steps(data: Path) -> int:
     """Optimisation steps of one epoch."""
-    return len(loop._loaders(recipe(), data, 0)[0])
+    return len(loaders(recipe(), data, 0, World(torch.device("cpu"))).train)
 
 
 @pytest.mark.parametrize("epochs_done", [0, 1, 2])
@@ -150,15 +154,15 @@ def test_an_earlier_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
 
 def test_a_failed_save_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.pt"
-    loop._save({"a": 1}, path)
+    state.save({"a": 1}, path)
 
     def fails(content: Any, target: Path) -> None:
         target.write_bytes(b"half a file")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(torch, "save", fails)
-    with pytest.raises(OSError, match="no space left"):
-        loop._save({"a": 2}, path)
+    with pytest.raises(OSError, match="Found no way to write .*no space left.*; wanted room on the disk"):
+        state.save({"a": 2}, path)
     assert torch.load(path, weights_only=True) == {"a": 1}
 
 
@@ -189,15 +193,15 @@ def test_too_few_cases_are_refused(changes: dict[str, Any], words: str, data: Pa
 def test_a_validation_part_in_which_nothing_counts_is_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = loop.split
+    original = sampling.split
 
-    def without_lesions(*arguments: Any) -> loop.Split:
+    def without_lesions(*arguments: Any) -> Split:
         parts = original(*arguments)
         everyone = (*parts.train, *parts.validation, *parts.test)
         normal = tuple(case for case in everyone if case.category == "normal")
-        return loop.Split(parts.train, normal, ())
+        return Split(parts.train, normal, ())
 
-    monkeypatch.setattr(loop, "split", without_lesions)
+    monkeypatch.setattr(sampling, "split", without_lesions)
     network = {"path": "models.compact_unet.CompactUNet", "arguments": {"widths": WIDTHS}}
     with pytest.raises(ValueError, match="Found no validation case with a lesion"):
         fit(recipe(task="segment", network=network), data, tmp_path, workers=0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training.losses import dice_bce, soft_dice
-from training.tasks import TASKS, classify_loss, classify_score, localise_loss, localise_score, segment_score
+from training.tasks import classify_loss, classify_score, localise_loss, localise_score, segment_score
 
 SURE = 30.0
 
@@ -126,11 +126,3 @@ def test_ambiguous_cases_neither_teach_nor_count() -> None:
     assert score[0] == 1
     assert score[1].isnan()
     assert classify_score(output, target, torch.tensor([1, 2])).tolist() == [0, 1]
-
-
-def test_every_task_has_a_measure_for_the_progress_bar() -> None:
-    assert {name: task.measure for name, task in TASKS.items()} == {
-        "localise": "Dice",
-        "segment": "Dice",
-        "classify": "accuracy",
-    }

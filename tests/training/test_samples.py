@@ -19,7 +19,8 @@ from tests.training.phantom_busi import SIZE, phantom
 from training.datasets.busi import CLASSES
 from training.datasets.case import Case
 from training.recipe import Recipe
-from training.samples import EMPTY_BOX, Loaded, Samples, jittered, lesion_boxes, load, random_box
+from training.regions import EMPTY_BOX, jittered, lesion_boxes, random_box
+from training.samples import Loaded, Samples, load
 
 GRID = Region(0, 0, SIZE[1], SIZE[0])
 

@@ -1,0 +1,142 @@
+"""What training minimises: the recipe's loss with its further terms, over every output of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.losses.build import build_loss
+from training.losses.supervision import supervised
+from training.losses.weighted import class_weights, presence_bce
+from training.recipe import Part, Recipe
+from training.samples import Loaded
+from training.tasks import TASKS, Criterion, Task, without_ignored
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The loss of one recipe.
+
+    Attributes:
+        task: what is learned.
+        criterion: the recipe's loss with all its terms; None for the task's own.
+        first: the same without further terms, for outputs of evaluation mode, which lack what they look at.
+        auxiliary: weight of each further map of a deeply supervised network.
+        ignore: value of pixels that do not teach.
+    """
+
+    task: Task
+    criterion: Criterion | None
+    first: Criterion | None
+    auxiliary: float
+    ignore: int
+
+    @property
+    def learned(self) -> nn.Module | None:
+        """What of the loss itself learns."""
+        return self.criterion if isinstance(self.criterion, nn.Module) else None
+
+    def loss(self, output: Any, target: Any, category: Tensor) -> Tensor:
+        """Of a batch in training mode, a scalar."""
+        if self.task.outputs != ("logits",) or isinstance(target, list | tuple):
+            return self.task.loss(output, target, category, self._over_known(self.criterion))
+        maps, presence = _sorted(output)
+        total = self._supervised(maps, target, category)
+        return total + sum(presence_bce(one, target) for one in presence) if presence else total
+
+    def _supervised(self, maps: Sequence[Tensor], target: Tensor, category: Tensor) -> Tensor:
+        def one(output: Tensor, target: Tensor) -> Tensor:
+            return self.task.loss(output, target, category, self._over_known(self.criterion))
+
+        if len(maps) == 1:
+            return one(maps[0], target)
+        return supervised(maps, target, loss=one, weights=[1.0] + [self.auxiliary] * (len(maps) - 1))
+
+    def validation(self, output: Any, target: Any, category: Tensor) -> Tensor:
+        """Of a batch in evaluation mode: the first term alone, a scalar."""
+        if isinstance(target, list | tuple):
+            output, target = output[0] if isinstance(output, tuple) else output, target[0]
+        return self.task.loss(output, target, category, self._over_known(self.first))
+
+    def score(self, output: Any, target: Any, category: Tensor) -> Tensor:
+        """Of a batch in evaluation mode, see `training.tasks`."""
+        return self.task.score(output, target, category, self.ignore)
+
+    def _over_known(self, criterion: Criterion | None) -> Criterion | None:
+        return None if criterion is None else partial(_without_ignored, criterion, self.ignore)
+
+
+def _without_ignored(criterion: Criterion, ignore: int, output: Any, target: Any) -> Tensor:
+    logits, labels = (output[0], target[0]) if isinstance(target, list | tuple) else (output, target)
+    if not isinstance(logits, Tensor) or logits.ndim != 4 or labels.is_floating_point():
+        return criterion(output, target)
+    logits, labels = without_ignored(logits, labels, ignore)
+    if isinstance(target, list | tuple):
+        return criterion((logits, *output[1:]), (labels, *target[1:]))
+    return criterion(logits, labels)
+
+
+def _sorted(output: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """Maps (batch, channels, h, w), the main one first, and image-level logits (batch, n) of a classifying branch."""
+    outputs = [output] if isinstance(output, Tensor) else list(output)
+    if outputs[0].ndim < 4:
+        return outputs, []
+    return [one for one in outputs if one.ndim == 4], [one for one in outputs if one.ndim == 2]
+
+
+def objective(recipe: Recipe, train: Sequence[Loaded] = ()) -> Objective:
+    """The recipe's objective; ``train`` are the cases whose labels are counted for class weights.
+
+    Raises ImportError for a loss that does not exist and ValueError for constants that it does not take.
+    """
+    task = TASKS[recipe.task]
+    main = _weighted(
+        recipe, recipe.loss or (Part(path=task.criterion, arguments={}) if task.criterion else None), train
+    )
+    first = None if main is None else build_loss(main.path, main.arguments)
+    return Objective(task, _with_terms(recipe, main, first), first, recipe.auxiliary, recipe.ignore)
+
+
+def _with_terms(recipe: Recipe, main: Part | None, first: Criterion | None) -> Criterion | None:
+    terms = [term.model_dump() for term in recipe.terms.values() if term.weight > 0]
+    if main is None and terms:
+        raise ValueError("Found terms of the loss but no `loss`; wanted the first one named as well. Name it.")
+    fused = recipe.task == "fuse"
+    if main is None or not (terms or fused):
+        return first
+    member = 0 if fused else None
+    every = [{"path": main.path, "arguments": main.arguments, "output": member, "target": member}, *terms]
+    for term in every:
+        build_loss(term["path"], term["arguments"])  # a mistake is told before the first batch
+    kind = "LearnedSum" if recipe.loss_weights == "learned" else "weighted_sum"
+    return build_loss(f"training.losses.{kind}", {"terms": every})
+
+
+def _weighted(recipe: Recipe, main: Part | None, train: Sequence[Loaded]) -> Part | None:
+    if main is None or recipe.class_weights == "none":
+        return main
+    weights = class_weights(_labels(train, recipe.ignore), len(recipe.names))
+    return main.model_copy(update={"arguments": {"weights": weights, **main.arguments}})
+
+
+def _labels(train: Sequence[Loaded], ignore: int) -> Iterable[np.ndarray[Any, np.dtype[np.uint8]]]:
+    return (one.mask[one.mask != ignore] for one in train)
+
+
+def as_float(output: Any) -> Any:
+    """The output in float32, nested as it is."""
+    return tuple(map(as_float, output)) if isinstance(output, tuple | list) else output.float()
+
+
+def mean_score(scores: Tensor, interest: int | None) -> float:
+    """The figure that chooses the best epoch: (images,), or the mean over the labels of (images, labels - 1)."""
+    if scores.ndim == 1:
+        return float(scores.nanmean())
+    columns = torch.nanmean(scores, dim=0)
+    return float(columns.nanmean() if interest is None or interest == 0 else columns[interest - 1])
