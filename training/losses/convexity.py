@@ -109,7 +109,7 @@ def circularity(u: Tensor, *, epsilon: float = 1e-6) -> Tensor:
     About 3.4 for a disc, its least value, and more for any other shape. An object below one pixel gives 0.
     """
     area = u.sum(dim=(1, 2))
-    edge = steepness(u.unsqueeze(1)).sum(dim=(1, 2, 3))
+    edge = steepness(u.unsqueeze(1), "constant").sum(dim=(1, 2, 3))
     value = torch.log1p(edge / (area.clamp(min=1).sqrt() + epsilon))
     return torch.where(area >= 1, value, 0 * area)
 

@@ -25,8 +25,7 @@ class Empty(StrEnum):
     """What Dice, IoU, precision and recall are where truth and mask are both empty.
 
     ``ONE`` rewards silence on pictures without a lesion, ``ZERO`` counts them as failures, ``EXCLUDED`` gives NaN,
-    which leaves them out of means. Of an empty truth and a mask that is not, or the other way round, all four are 0 under
-    each convention.
+    which leaves them out of means. Where only one of both is empty, all four are 0 under each convention.
     """
 
     ONE = "one"
@@ -154,6 +153,11 @@ def summary(found: Sequence[Counts], empty: Empty) -> Summary:
 def _mean(values: Sequence[float]) -> float:
     counted = [value for value in values if not math.isnan(value)]
     return sum(counted) / len(counted) if counted else math.nan
+
+
+def pooled_iou(dice: float) -> float:
+    """The IoU that belongs to a pooled Dice. A table with a higher one holds means over images, or an error."""
+    return dice / (2 - dice)
 
 
 def class_mean(found: Sequence[Counts], measure: str = "dice", *, frequency_weighted: bool = False) -> float:

@@ -7,7 +7,9 @@ counts as outside. Spacing is mm per step of each array axis in its order, (row,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -27,10 +29,9 @@ def hd95(guess: Mask, truth: Mask, spacing: Sequence[float]) -> float:
     nothing = _without_border(guess, truth, spacing)
     if nothing is not None:
         return 0.0 if nothing else math.nan
-    distance = compute_hausdorff_distance(
-        _batch(guess), _batch(truth), include_background=True, percentile=95, spacing=list(spacing)
-    )
-    return float(distance)
+    masks = _batch(guess), _batch(truth)
+    with _quietly():
+        return float(compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=list(spacing)))
 
 
 def surface_dice(guess: Mask, truth: Mask, spacing: Sequence[float], *, tolerance: float) -> float:
@@ -44,10 +45,17 @@ def surface_dice(guess: Mask, truth: Mask, spacing: Sequence[float], *, toleranc
     nothing = _without_border(guess, truth, spacing)
     if nothing is not None:
         return 1.0 if nothing else math.nan
-    share = compute_surface_dice(
-        _batch(guess), _batch(truth), [tolerance], include_background=True, spacing=list(spacing)
-    )
-    return float(share)
+    masks = _batch(guess), _batch(truth)
+    with _quietly():
+        return float(compute_surface_dice(*masks, [tolerance], include_background=True, spacing=list(spacing)))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """MONAI 1.6 warns of an argument that it passes to itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
+        yield
 
 
 def _without_border(guess: Mask, truth: Mask, spacing: Sequence[float]) -> bool | None:
