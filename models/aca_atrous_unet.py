@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.blocks_attention import ContextDecoder, DoubleConv
+from models.blocks_attention import ContextDecoder, conv_pair
 
 
 class ACAAtrousUNet(nn.Module):
@@ -42,9 +42,9 @@ class ACAAtrousUNet(nn.Module):
     ) -> None:
         super().__init__()
         channels = [base, 2 * base, 4 * base, 8 * base, 8 * base]
-        self.stem = DoubleConv(in_channels, base, dropout=dropout)
+        self.stem = conv_pair(in_channels, base, dropout=dropout)
         self.down = nn.ModuleList(
-            nn.Sequential(nn.MaxPool2d(2), DoubleConv(above, here, dropout=dropout))
+            nn.Sequential(nn.MaxPool2d(2), conv_pair(above, here, dropout=dropout))
             for above, here in pairwise(channels)
         )
         self.decoder = ContextDecoder(

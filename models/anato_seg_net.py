@@ -24,8 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks import resnet_encoder
-from models.blocks_attention import DoubleConv
+from models.blocks import double_conv, resnet_encoder
 
 MODES = ("anatomical", "as_published_code", "diff_lambda")
 
@@ -286,7 +285,7 @@ class _Up(nn.Module):
     def __init__(self, below: int, here: int) -> None:
         super().__init__()
         self.enlarge = nn.ConvTranspose2d(below, here, 2, stride=2)
-        self.blend = DoubleConv(2 * here, here, bias=True)
+        self.blend = double_conv(2 * here, here)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         # Stages halve and round up, so what is enlarged is never too small, and one too large at odd sizes.

@@ -1,4 +1,4 @@
-"""Parts of the atrous networks with adaptive context aggregation (ACA), and the pair of convolutions of every U-Net.
+"""Parts of the atrous networks with adaptive context aggregation (ACA).
 
 ACA is the attention gate of a public mammography project (ACAAtrousResUNet, 2025, no paper): the decoder's feature
 decides channel by channel and place by place what of the encoder's feature is passed on.
@@ -15,25 +15,10 @@ from torch.nn import functional
 from models.blocks import ConvNormAct
 
 
-class DoubleConv(nn.Sequential):
-    """Twice 3x3 convolution, batch norm, ReLU: (batch, in, h, w) to (batch, out, h, w).
-
-    Args:
-        in_channels: of the input.
-        out_channels: of the output and between both convolutions.
-        bias: of the convolutions; batch norm makes it needless, some published networks have it.
-        dropout: of whole channels at the end, 0 to 1.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = False, dropout: float = 0.0) -> None:
-        layers: list[nn.Module] = []
-        for channels in (in_channels, out_channels):
-            layers += [
-                nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias),
-                nn.BatchNorm2d(out_channels),
-                nn.ReLU(inplace=True),
-            ]
-        super().__init__(*layers, *([nn.Dropout2d(dropout)] if dropout else []))
+def conv_pair(in_channels: int, out_channels: int, *, dropout: float = 0.0) -> nn.Sequential:
+    """Two `ConvNormAct`, then ``dropout`` (0 to 1) of whole channels where it is not 0."""
+    pair = nn.Sequential(ConvNormAct(in_channels, out_channels), ConvNormAct(out_channels, out_channels))
+    return pair.append(nn.Dropout2d(dropout)) if dropout else pair
 
 
 class AtrousPyramid(nn.Module):
@@ -103,7 +88,7 @@ class ContextUp(nn.Module):
     ) -> None:
         super().__init__()
         self.gate = ContextGate(skip_channels, below, pooled=pooled)
-        self.blend = DoubleConv(skip_channels + below, out_channels, dropout=dropout)
+        self.blend = conv_pair(skip_channels + below, out_channels, dropout=dropout)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         enlarged = functional.interpolate(deep, size=skip.shape[2:], mode="bilinear", align_corners=False)
@@ -121,7 +106,7 @@ class ContextDecoder(nn.Module):
         widths: output channels of each step, coarsest first; one fewer than features.
         rates: dilations of the pyramid. At a bottom of 12 or 16 pixels 12 and 18 reach mostly padding.
         pooled: see `ContextGate`.
-        dropout: see `DoubleConv`.
+        dropout: see `conv_pair`.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class VGG16(nn.Module):
     ) -> None:
         super().__init__()
         self.features = _features(in_channels, widths)
-        self.avgpool = nn.AdaptiveAvgPool2d(grid)
+        self.avgpool = nn.AdaptiveAvgPool2d((grid, grid))
         self.classifier = nn.Sequential(
             nn.Linear(widths[-1] * grid**2, hidden),
             nn.ReLU(inplace=True),
