@@ -1,0 +1,1 @@
+"""Public downloads turned into what training reads, each step resumable."""
