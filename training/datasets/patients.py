@@ -27,7 +27,7 @@ def matched(pattern: str, name: str) -> str:
     """What a regular expression finds in a name: its first group, else all of the match. Raises ValueError."""
     found = re.search(pattern, name)
     if not found:
-        raise ValueError(f"Found nothing of {pattern!r} in the name {name}; wanted a match. Mend the expression.")
+        raise ValueError(f"Found nothing of {pattern} in the name {name}; wanted a match. Mend the expression.")
     return found[1] if found.re.groups else found[0]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 
 from training.datasets.case import Case
@@ -78,7 +79,9 @@ def cases(root: Path, *, table: str = TABLE) -> list[Case]:
     labels = [row["label"].lower() for row in firsts]
     folds = _folds(groups, labels, [_split(row, path) for row in firsts], path)
     found = [_case(root, rows, *one) for rows, *one in zip(pictures.values(), groups, labels, folds, strict=True)]
-    return sorted(found, key=lambda case: case.name)
+    found.sort(key=lambda case: case.name)
+    _check_names(found, path)
+    return found
 
 
 def _by_picture(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -141,6 +144,12 @@ def _case(root: Path, rows: Sequence[Row], group: str, label: str, fold: int) ->
 def _located(root: Path, text: str) -> Path:
     """A path of the table, or the longest end of it that is a file under ``root``."""
     parts = PureWindowsPath(text.strip()).parts
-    whole = root.joinpath(*parts)
-    ends = (root.joinpath(*parts[start:]) for start in range(1, len(parts)))
-    return whole if whole.is_file() else next((end for end in ends if end.is_file()), whole)
+    ends = (root.joinpath(*parts[start:]) for start in range(len(parts)))
+    found = (path for path in (root / text.strip(), *ends) if path.is_file())
+    return next(found, root.joinpath(*parts))
+
+
+def _check_names(cases: Sequence[Case], path: Path) -> None:
+    for one, other in pairwise(cases):
+        if one.name == other.name:
+            raise ValueError(f"Found {one.image} and {other.image} in {path}; wanted one {one.name}. Rename one.")
