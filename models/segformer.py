@@ -7,14 +7,14 @@ weights for anything else, and never pack them into a pipeline that is passed on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerModel
 
-from models.blocks import check_sides, fit_weights, read_weights
+from models.blocks import check_sides, fit_weights, read_weights, transformers_model
 
 LIBRARY_WEIGHTS = "nvidia/mit-b0"
 FIRST_CONVOLUTION = ("stages.0.patch_embeddings.proj.weight", "encoder.patch_embeddings.0.proj.weight")
@@ -66,7 +66,7 @@ class SegFormer(nn.Module):
         )
         self.network = SegformerForSemanticSegmentation(config)
         if weights is not None:
-            fit_weights(self.network.segformer, _pretrained(config, weights), weights)
+            fit_weights(self.network.segformer, _start(config, weights).state_dict(), weights)
 
     def forward(self, x: Tensor) -> Tensor:
         check_sides(x, 32)
@@ -79,16 +79,10 @@ def tiny(**overrides: Any) -> SegFormer:
     return SegFormer(**{**small, **overrides})
 
 
-def _pretrained(config: SegformerConfig, weights: str) -> Mapping[str, Tensor]:
-    """State dict of an encoder under the library's present names; what the file lacks is left out."""
-    if weights == "library":
-        return SegformerModel.from_pretrained(LIBRARY_WEIGHTS).state_dict()
-    found = read_weights(weights)
+def _start(config: SegformerConfig, weights: str) -> SegformerModel:
+    """An encoder that holds the weights, with as many input channels as they have; the library's have three."""
+    library = weights == "library"
+    found = {} if library else read_weights(weights)
     channels = next((one.shape[1] for name, one in found.items() if name.endswith(FIRST_CONVOLUTION)), 3)
-    like_file = SegformerConfig(**{**config.to_dict(), "num_channels": channels})
-    # transformers renames what older releases saved; it fills gaps with random numbers, which must not pass for loaded.
-    encoder, report = SegformerModel.from_pretrained(
-        None, config=like_file, state_dict=found, output_loading_info=True, ignore_mismatched_sizes=True
-    )
-    gaps = {str(one) for one in report["missing_keys"]} | {str(one[0]) for one in report["mismatched_keys"]}
-    return {name: one for name, one in encoder.state_dict().items() if name not in gaps}
+    like_weights = SegformerConfig(**{**config.to_dict(), "num_channels": channels})
+    return transformers_model(SegformerModel, like_weights, LIBRARY_WEIGHTS if library else weights)

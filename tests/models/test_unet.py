@@ -26,8 +26,13 @@ def test_laws(head: str, tmp_path: Path) -> None:
     build = partial(tiny, head=head)
     check_learns(build(), SHAPES)
     check_reload(build, SHAPES, tmp_path)
-    check_onnx(build(), SHAPES)
     check_golden(f"unet_{head}", build, SHAPES)
+
+
+def test_onnx() -> None:
+    torch.manual_seed(0)
+    # The graph of the other head is this one without its last node.
+    check_onnx(tiny(head="relu_mse"), SHAPES)
 
 
 @pytest.mark.parametrize(("channels", "classes", "size"), [(1, 1, (16, 16)), (3, 4, (48, 32))])
