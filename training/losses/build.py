@@ -28,8 +28,10 @@ def build_loss(loss: str | Callable[..., Any], arguments: Mapping[str, Any] | No
         raise ValueError(
             f"Found constants {given} for {loss}; wanted {inspect.signature(found)}. Mend the recipe: {error}."
         ) from error
-    built: Loss = found(**given) if inspect.isclass(found) else partial(found, **given)
-    return built
+    if inspect.isclass(found):
+        built: Loss = found(**given)
+        return built
+    return partial(found, **given)
 
 
 def _resolved(path: str) -> Callable[..., Any]:

@@ -50,7 +50,6 @@ def focal_tversky_loss(
     """(1 - TI)^gamma per class, then the mean; TI as in `tversky_loss`. Abraham and Khan 2018, arXiv 1810.07842."""
     p, g = activated(logits, target)
     # MONAI's alpha is the weight of false positives, its beta that of misses.
-    weights = {"alpha": 1 - alpha, "beta": alpha}
-    index = TverskyLoss(**weights, smooth_nr=smooth, smooth_dr=smooth, batch=True, reduction="none")
+    index = TverskyLoss(alpha=1 - alpha, beta=alpha, smooth_nr=smooth, smooth_dr=smooth, batch=True, reduction="none")
     present = g.transpose(0, 1).flatten(1).any(dim=1)
     return class_mean(index(p, g).clamp(min=LEAST) ** gamma, present, absent)

@@ -15,11 +15,9 @@ def dice_ce(logits: Tensor, target: Tensor, *, dice: float = 1.0, ce: float = 1.
     Runs from 0 to no fixed upper end, about 1.7 for an untrained network: 1 - loss is no Dice. MONAI counts absent
     classes with a Dice of 0.
     """
-    loss = DiceCELoss(squared_pred=True, lambda_dice=dice, lambda_ce=ce, **_kind(logits))
-    truth = indicator(logits, target) if logits.shape[1] == 1 else class_ids(logits, target).unsqueeze(1)
-    found: Tensor = loss(logits, truth)
+    one = logits.shape[1] == 1
+    loss = DiceCELoss(
+        sigmoid=one, softmax=not one, to_onehot_y=not one, squared_pred=True, lambda_dice=dice, lambda_ce=ce
+    )
+    found: Tensor = loss(logits, indicator(logits, target) if one else class_ids(logits, target).unsqueeze(1))
     return found
-
-
-def _kind(logits: Tensor) -> dict[str, bool]:
-    return {"sigmoid": True} if logits.shape[1] == 1 else {"softmax": True, "to_onehot_y": True}

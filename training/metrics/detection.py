@@ -67,7 +67,7 @@ def match_masks(
     corners = np.ones((3,) * truth.ndim)
     parts, count = ndimage.label(probability >= threshold, corners)
     lesions, wanted = ndimage.label(truth, corners)
-    scores = np.atleast_1d(ndimage.maximum(probability, parts, np.arange(1, count + 1))) if count else []
+    scores = ndimage.maximum(probability, parts, range(1, count + 1)) if count else ()
     return Candidates(tuple(float(one) for one in scores), _best(_overlaps(parts, lesions), iou), wanted)
 
 
