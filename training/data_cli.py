@@ -24,6 +24,7 @@ Item = TypeVar("Item")
 FAILED = 1
 PIPE_WIDTH = 200
 SHOWN = 20
+DEPTH_WEIGHTS, DEPTH_LICENCE = "depth-anything/Depth-Anything-V2-Small-hf", "Apache-2.0 (Depth Anything V2 Small)"
 
 HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
@@ -115,6 +116,67 @@ def mammography(
     options = MammographyOptions(enhance.value, canonical, longest, empty, outliers)
     table = prepare_mammography(sets, out, options, official=["cbis_ddsm"] if official else [], progress=_counted)
     typer.echo(zipped(out) if archive else table)
+
+
+class Layout(StrEnum):
+    """Whose download of MRI exams it is."""
+
+    mama_mia = "mama_mia"
+    qin = "qin"
+    duke = "duke"
+
+
+@prepare.command()
+def mri(
+    layout: Annotated[Layout, typer.Argument(help="mama_mia also reads CASE/image.nii.gz with CASE/mask.nii.gz.")],
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
+    slices: Annotated[str, typer.Option(help="all, tumour_only, or ratio:K for K tumour-free a tumour slice.")] = "all",
+    size: Annotated[int, typer.Option(min=8, help="Side of the pictures.")] = 224,
+    stretch: Annotated[bool, typer.Option(help="Stretch to the square as the published method did.")] = False,
+    subtraction: Annotated[bool, typer.Option(help="Write time point minus the one before contrast, too.")] = False,
+    skip_broken: Annotated[bool, typer.Option(help="Leave broken volumes out, list them in OUT/broken.csv.")] = False,
+    option: Options = None,
+) -> None:
+    """Cut MRI exams into slices with masks, boxes and YOLO labels, split by patient; prints the manifest's path.
+
+    Options of the data sets: mama_mia phase, segmentations; qin segment, mat_from_last. Train with the data set
+    mri_slices on OUT, or YOLO on OUT/yolo.yaml.
+    """
+    from importlib import import_module
+
+    from training.prepare.mri import MriOptions, prepare_mri
+
+    exams = import_module(f"training.datasets.{layout.value}").exams(data, **dict(map(_pair, option or [])))
+    options = MriOptions(size=size, letterbox=not stretch, policy=slices, subtraction=subtraction)
+    typer.echo(prepare_mri(exams, out, options, skip_broken=skip_broken, progress=_counted))
+
+
+@app.command()
+def depth(
+    data: Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder with images/.")],
+    weights: Annotated[str, typer.Option(help="Local folder or file, or a name on the hub.")] = DEPTH_WEIGHTS,
+    network: Annotated[str, typer.Option(help="Builder by dotted path.")] = "models.depth_anything.depth_anything",
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="HEIGHT WIDTH", help="Input; else each photograph's aspect.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Also write depth.onnx and a map stage; size is 518 518 then.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the weights, for the map stage.")] = DEPTH_LICENCE,
+) -> None:
+    """Make the depth map of each photograph that has none; prints the folders they lie in, or the exported graph."""
+    from training.depth_maps import SIDE, cache_depth, export_depth, photographs_in
+    from training.recipe import Part, resolve
+
+    images = photographs_in(data)
+    built = resolve(Part(path=network))(weights=weights).eval()
+    size = size or ((SIDE, SIDE) if export else None)
+    maps = cache_depth(images, built, size, _counted)
+    if export and size:
+        typer.echo(export_depth(built, export, size, licence))
+    else:
+        typer.echo("\n".join(sorted({str(path.parent) for path in maps})))
 
 
 def listed(dataset: str, data: Path, options: Sequence[str]) -> list[Case]:

@@ -30,7 +30,7 @@ from service.enhance import adaptive_clahe, canonical_side, median_clahe
 from service.errors import BreastCascadeError
 from service.preprocess import resize
 from training.datasets.case import Case, read_grey
-from training.datasets.grouping import connected, fingerprint, near_duplicate_pairs
+from training.datasets.grouping import Fingerprint, connected, fingerprint, near_duplicate_pairs
 from training.datasets.patients import laterality_and_view
 from training.datasets.pictures import eight_bits
 from training.datasets.tables import csv_rows
@@ -94,7 +94,7 @@ def prepare_mammography(
 
     ``sets`` are cases by the name that becomes their ``source``. For those in ``official`` fold 0 is a published test
     part: the table then has a split, and a group that a tested picture belongs to is tested whole. ``progress`` may
-    wrap the pictures to show how far it is.
+    wrap the pictures to show how far it is: once while they are made, once while they are compared.
 
     Raises:
         ValueError: ``out`` was prepared otherwise, nothing is left, or too few pictures to find outliers among.
@@ -112,7 +112,8 @@ def prepare_mammography(
     _write_left_out(left_out, out)
     if not kept:
         raise ValueError(f"Found no picture to keep of {len(listed)}; wanted some. {out / LEFT_OUT} says why.")
-    write(_entries(kept, out, bool(official)), out / TABLE)
+    prints = [fingerprint(read_grey(out / made.image)) for made in progress(kept)]
+    write(_entries(kept, _groups(kept, prints), bool(official)), out / TABLE)
     return out / TABLE
 
 
@@ -204,8 +205,7 @@ def _write_left_out(left_out: Mapping[str, str], out: Path) -> None:
     write_whole(out / LEFT_OUT, text.getvalue().encode())
 
 
-def _entries(kept: Sequence[Made], out: Path, split: bool) -> list[Entry]:
-    groups = _groups(kept, out)
+def _entries(kept: Sequence[Made], groups: Sequence[str], split: bool) -> list[Entry]:
     tested = {group for made, group in zip(kept, groups, strict=True) if made.tested}
     entries = []
     for made, group in zip(kept, groups, strict=True):
@@ -226,12 +226,12 @@ def _entries(kept: Sequence[Made], out: Path, split: bool) -> list[Entry]:
     return entries
 
 
-def _groups(kept: Sequence[Made], out: Path) -> list[str]:
+def _groups(kept: Sequence[Made], prints: Sequence[Fingerprint]) -> list[str]:
     """Patients, joined where pictures of two of them are near-duplicates; named after the first."""
     patients = [f"{made.source} {made.case.group}" for made in kept]
     first: dict[str, int] = {}
     links = [(first.setdefault(patient, index), index) for index, patient in enumerate(patients)]
-    links += near_duplicate_pairs([fingerprint(read_grey(out / made.image)) for made in kept])
+    links += near_duplicate_pairs(prints)
     numbers = connected(len(kept), ((i, j) for i, j in links if i != j))
     names: dict[int, str] = {}
     return [names.setdefault(number, patient) for number, patient in zip(numbers, patients, strict=True)]
