@@ -12,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from training.datasets.case import Case, Labels, Picture
 from training.datasets.pictures import JPEG, picture_size, read_plane, read_unchanged
@@ -106,7 +105,7 @@ class Boxes:
         return mask
 
 
-def levels(classes: Mapping[int | str, int]) -> Levels:
+def levels(classes: Mapping[int, int] | Mapping[int | str, int]) -> Levels:
     """Reader of a grey-to-label map; keys may be digits in text, as JSON writes them."""
     return Levels(tuple(sorted((int(grey), label) for grey, label in classes.items())))
 
@@ -120,7 +119,7 @@ def binary(mask: Picture, path: Path) -> Labels:
     return (mask > 0).astype(np.uint8)
 
 
-def fitted(mask: NDArray[np.generic], path: Path, image: Path, *, rescale: bool = False) -> Picture:
+def fitted(mask: Picture, path: Path, image: Path, *, rescale: bool = False) -> Picture:
     """The mask if it is of the picture's size; see `Lesion` for ``rescale``. Raises `WrongSize`."""
     found, wanted = mask.shape[:2], picture_size(image)
     if found == wanted:

@@ -67,8 +67,8 @@ def picture_size(path: Path) -> tuple[int, int]:
         header = _dicom(path, stop_before_pixels=True)
         return int(header.Rows), int(header.Columns)
     try:
-        with Image.open(path) as header:
-            return header.height, header.width
+        with Image.open(path) as picture:
+            return picture.height, picture.width
     except FileNotFoundError as error:
         raise _missing(path) from error
     except UnidentifiedImageError as error:

@@ -78,7 +78,10 @@ def cases(root: Path, *, table: str = TABLE) -> list[Case]:
     groups = [row.get("group") or f"{row['source']} {_patient(row)}".strip() for row in firsts]
     labels = [row["label"].lower() for row in firsts]
     folds = _folds(groups, labels, [_split(row, path) for row in firsts], path)
-    found = [_case(root, rows, *one) for rows, *one in zip(pictures.values(), groups, labels, folds, strict=True)]
+    found = [
+        _case(root, rows, group, label, fold)
+        for rows, group, label, fold in zip(pictures.values(), groups, labels, folds, strict=True)
+    ]
     found.sort(key=lambda case: case.name)
     _check_names(found, path)
     return found

@@ -24,8 +24,8 @@ def features(picture: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.
     """133 numbers of a grey picture and its mask, both (height, width); the mask is not 0 everywhere."""
     left, top, width, height = cv2.boundingRect(mask)
     crop = picture[top : top + height, left : left + width]
-    parts = [_described(picture), _described(crop), [np.log(np.count_nonzero(mask) / mask.size)]]
-    return np.concatenate(parts).astype(np.float32)
+    share = np.log(np.count_nonzero(mask) / mask.size)
+    return np.concatenate([_described(picture), _described(crop), np.array([share])]).astype(np.float32)
 
 
 def outliers(rows: NDArray[np.floating[Any]], share: float, neighbours: int = NEIGHBOURS) -> NDArray[np.bool_]:
