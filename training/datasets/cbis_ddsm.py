@@ -26,6 +26,7 @@ from training.datasets.case import Case
 from training.datasets.cbis_files import Files
 from training.datasets.grouping import FOLDS, assign_folds, official_folds
 from training.datasets.masks import Boxes, Lesion
+from training.datasets.patients import no_official
 from training.datasets.pictures import grey_picture
 from training.datasets.tables import Row, csv_rows
 
@@ -69,6 +70,7 @@ def cases(root: Path, *, lists: Sequence[str] = LISTS, official: bool = False, r
     Raises FileNotFoundError without lists, ValueError for a list without the columns or an unknown pathology.
     """
     if (root / "index.csv").is_file():
+        no_official(root, official=official)
         rows = csv_rows(root / "index.csv", BOX_COLUMNS)
         return sorted((_boxed(root, row) for row in rows), key=lambda case: case.name)
     films = _films(root, lists)

@@ -31,6 +31,15 @@ def matched(pattern: str, name: str) -> str:
     return found[1] if found.re.groups else found[0]
 
 
+def no_official(root: Path, *, official: bool) -> None:
+    """Raises ValueError where a published test part is asked of an index that brings folds of its own."""
+    if official:
+        raise ValueError(
+            f"Found {root / 'index.csv'} with folds of its own; wanted the layout as published for its official test "
+            "part. Leave official out or give the download."
+        )
+
+
 def laterality_and_view(name: str) -> tuple[str, str]:
     """("LEFT", "MLO") of ``P_00001_LEFT_MLO`` or ``C_0029_1.LEFT_MLO``; empty text for what a name does not say."""
     found = re.search(r"(LEFT|RIGHT)(?:_([A-Z]+))?", name)

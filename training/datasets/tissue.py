@@ -19,6 +19,7 @@ from pathlib import Path
 from training.datasets.case import Case
 from training.datasets.grouping import FOLDS, assign_folds, official_folds
 from training.datasets.masks import levels
+from training.datasets.patients import no_official
 from training.datasets.pictures import grey_picture, pictures_in
 from training.datasets.tables import csv_rows
 
@@ -39,7 +40,11 @@ def cases(root: Path, *, official: bool = False, legacy_labels: bool = False) ->
     columns or an orphaned mask.
     """
     reader = levels(LEGACY_GREYS if legacy_labels else GREYS)
-    rows = _indexed(root) if (root / "index.csv").is_file() else _public(root, official=official)
+    if (root / "index.csv").is_file():
+        no_official(root, official=official)
+        rows = _indexed(root)
+    else:
+        rows = _public(root, official=official)
     found = [
         Case(image.stem, image, (mask,), "", group, fold, image_reader=grey_picture, mask_reader=reader)
         for image, mask, group, fold in rows

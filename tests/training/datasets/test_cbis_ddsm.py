@@ -208,6 +208,8 @@ def test_boxes_alone_are_weak_masks(tmp_path: Path) -> None:
     assert (case.name, case.group, case.fold, case.category) == ("P_00001_LEFT_CC", "P_00001", 2, "malignant")
     wanted = blob((70, 402, 175, 483), (800, 800)) | blob((10, 20, 30, 40), (800, 800))
     assert np.array_equal(case.read_mask(), wanted)
+    with pytest.raises(ValueError, match=r"Found .*index.csv with folds of its own; wanted the layout as published"):
+        cbis_ddsm.cases(tmp_path, official=True)
     (tmp_path / "index.csv").write_text(f'{BOX_HEADER}a.jpg,00001,LEFT,CC,BENIGN,"[[1, 2, 3]]",2\n')
     with pytest.raises(ValueError, match=r"Found boxes \[\[1, 2, 3\]\] of P_00001_LEFT_CC; wanted left, top, right"):
         cbis_ddsm.cases(tmp_path)

@@ -54,6 +54,8 @@ def test_an_index_brings_its_own_cases_and_folds(tmp_path: Path) -> None:
     (case,) = tissue.cases(tmp_path)
     assert (case.name, case.group, case.fold) == ("A_1.RIGHT_MLO", "A", 3)
     assert case.read_mask().max() == 3
+    with pytest.raises(ValueError, match=r"Found .*index.csv with folds of its own; wanted the layout as published"):
+        tissue.cases(tmp_path, official=True)
 
 
 def test_another_grey_a_missing_mask_and_another_size_are_told_when_read(tmp_path: Path) -> None:
