@@ -30,6 +30,7 @@ Trained = Literal["decoder", "encoder_and_decoder"]
 SAM_WEIGHTS, MEDSAM_WEIGHTS = "facebook/sam-vit-base", "wanglab/medsam-vit-base"
 # The labels of points: the corners of a box are points, too.
 TOP_LEFT, BOTTOM_RIGHT, NOTHING = 2, 3, -1
+COLOURS = 3
 # Names in the original files (sam_vit_b_01ec64.pth, medsam_vit_b.pth) to those of transformers, one after the other.
 ORIGINAL = tuple(
     (re.compile(pattern), replacement)
@@ -94,11 +95,29 @@ class SamDecoder(nn.Module):
 
     def forward(self, embedding: Tensor, boxes: Tensor) -> Tensor:
         sparse, dense = self.prompt_encoder(input_points=None, input_labels=None, input_boxes=boxes, input_masks=None)
-        # One token pair a box: the library takes the boxes of an image as so many prompts.
-        return self.masks(embedding, sparse, dense)
+        return self._masks(embedding, sparse, dense)
 
-    def masks(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> Tensor:
-        """Logits (batch, n, size, size) of n prompts that are embedded already."""
+    def pointed(self, embedding: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+        """Embedding and points to logits (batch, 1, size, size): one mask for all points of an image.
+
+        Points (batch, places, 2) are (x, y) in the image's pixels with centres at whole numbers; labels (batch, places)
+        are 1 inside the object, 0 outside, 2 and 3 top left and bottom right of a box, -1 for a place left over, which
+        changes nothing: attention does not see it.
+        """
+        sparse, dense = self.prompt_encoder(
+            input_points=points[:, None], input_labels=labels[:, None], input_boxes=None, input_masks=None
+        )
+        # The library adds a last point that is none, which SAM learned to expect where there is no box.
+        every = torch.cat([labels, torch.full_like(labels[:, :1], NOTHING)], dim=1)
+        for corner in (TOP_LEFT, BOTTOM_RIGHT):
+            chosen = (every == corner).to(sparse.dtype)[:, None, :, None]
+            sparse = sparse + chosen * self.prompt_encoder.point_embed[corner].weight
+        boxed = (labels == TOP_LEFT).any(dim=1, keepdim=True)
+        seen = torch.cat([labels != NOTHING, ~boxed], dim=1)
+        with _attending(self.mask_decoder, seen):
+            return self._masks(embedding, sparse, dense)
+
+    def _masks(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> Tensor:
         position = self.prompt_encoder.shared_embedding(self.centres).permute(2, 0, 1)[None]
         low, _ = self.mask_decoder(
             image_embeddings=embedding,
@@ -111,11 +130,10 @@ class SamDecoder(nn.Module):
 
 
 class SamPointDecoder(nn.Module):
-    """Embedding and points to logits: one mask a set of points; shares every parameter with a `SamDecoder`.
+    """`SamDecoder.pointed` as a module of its own, for export; it shares every parameter.
 
-    Input: embedding (batch, 256, g, g), points (batch, places, 2) as (x, y) in the image's pixels with centres at whole
-    numbers, labels (batch, places): 1 inside the object, 0 outside, 2 and 3 top left and bottom right of a box, -1 a
-    place left over. Output logits (batch, 1, size, size). Places left over change nothing: attention does not see them.
+    Input: embedding (batch, 256, g, g), points (batch, places, 2) and labels (batch, places). Output logits
+    (batch, 1, size, size).
     """
 
     def __init__(self, decoder: SamDecoder) -> None:
@@ -123,19 +141,7 @@ class SamPointDecoder(nn.Module):
         self.decoder = decoder
 
     def forward(self, embedding: Tensor, points: Tensor, labels: Tensor) -> Tensor:
-        encoder = self.decoder.prompt_encoder
-        sparse, dense = encoder(
-            input_points=points[:, None], input_labels=labels[:, None], input_boxes=None, input_masks=None
-        )
-        # The library adds a last point that is none, which SAM learned to expect where there is no box.
-        every = torch.cat([labels, torch.full_like(labels[:, :1], NOTHING)], dim=1)
-        for corner in (TOP_LEFT, BOTTOM_RIGHT):
-            chosen = (every == corner).to(sparse.dtype)[:, None, :, None]
-            sparse = sparse + chosen * encoder.point_embed[corner].weight
-        boxed = (labels == TOP_LEFT).any(dim=1, keepdim=True)
-        seen = torch.cat([labels != NOTHING, ~boxed], dim=1)
-        with _attending(self.decoder.mask_decoder, seen):
-            return self.decoder.masks(embedding, sparse, dense)
+        return self.decoder.pointed(embedding, points, labels)
 
 
 @contextmanager
@@ -161,7 +167,9 @@ def _attending(mask_decoder: nn.Module, seen: Tensor) -> Iterator[None]:
 class Sam(nn.Module):
     """Image and boxes to logits; `encoder` and `decoder` are its halves, for cached embeddings and for export.
 
-    Input: image (batch, 3, size, size) and boxes (batch, n, 4) in its pixels. Output logits (batch, n, size, size).
+    Input: image (batch, 3, size, size), or in its stead its embedding (batch, 256, size / 16, size / 16), and boxes
+    (batch, n, 4) in the image's pixels; or instead of boxes points (batch, places, 2) and their labels (batch, places),
+    see `SamDecoder.pointed`. Output logits (batch, n, size, size), n = 1 for points.
 
     Args:
         model: of transformers.
@@ -183,8 +191,9 @@ class Sam(nn.Module):
         for part in idle + ([self.encoder] if trained == "decoder" else []):
             part.requires_grad_(False)
 
-    def forward(self, image: Tensor, boxes: Tensor) -> Tensor:
-        return self.decoder(self.encoder(image), boxes)
+    def forward(self, image: Tensor, prompt: Tensor, labels: Tensor | None = None) -> Tensor:
+        embedding = self.encoder(image) if image.shape[1] == COLOURS else image
+        return self.decoder(embedding, prompt) if labels is None else self.decoder.pointed(embedding, prompt, labels)
 
 
 def sam(*, trained: Trained = "decoder", weights: str | None = None) -> Sam:

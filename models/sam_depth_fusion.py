@@ -33,10 +33,10 @@ GROUPS = 32
 class SamDepthFusion(nn.Module):
     """SAM's encoder, an encoder of depth, cross attention between both, a decoder of two convolutions.
 
-    Input (batch, 4, size, size): three channels of colour, then depth of any range; the modes ``rgb`` and
-    ``depth_target`` read the colours alone and take three channels, too. Output logits (batch, classes, size, size); in
-    training mode (logits, depth (batch, 1, size, size)), but for ``rgb``, which has no depth to give. Published at
-    1024 x 1024.
+    Input (batch, 4, size, size): three channels of colour, then depth of any range; or both apart, as (batch, 3, ...)
+    and (batch, 1, ...). The modes ``rgb`` and ``depth_target`` read the colours alone. Output logits
+    (batch, classes, size, size); in training mode (logits, depth (batch, 1, size, size)), but for ``rgb``, which has no
+    depth to give. Published at 1024 x 1024.
 
     Args:
         classes: channels of the logits.
@@ -96,7 +96,9 @@ class SamDepthFusion(nn.Module):
         self.head = nn.Conv2d(width, classes, 1)
         self.depth_head = None if mode == "rgb" else nn.Conv2d(width, 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, depth: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        if depth is not None:
+            x = torch.cat([x, depth], dim=1)
         self._check_input(x)
         colour = self.encoder(x[:, :3]).last_hidden_state
         fused = colour if self.depth_encoder is None else self._fused(colour, x[:, 3:4])

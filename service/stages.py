@@ -190,20 +190,30 @@ class Prompt:
         return Seen(whole, placement, known)
 
     def _told(self, placement: Placement, box: Region | None, points: Sequence[Point] = ()) -> dict[str, Float]:
-        corners = network_box(box, placement).reshape(-1, 2) if box else np.zeros((0, 2), np.float32)
-        if self.places == 0:
-            return {"boxes": corners.reshape(1, 1, 4)}
-        places = np.zeros((1, self.places, 2), np.float32)
-        labels = np.full((1, self.places), NOTHING, np.float32)
-        told = [TOP_LEFT, BOTTOM_RIGHT][: len(corners)] + [INSIDE if point.inside else OUTSIDE for point in points]
-        places[0, : len(told)] = np.concatenate([corners, network_points(points, placement)])
-        labels[0, : len(told)] = told
-        return {"points": places, "labels": labels}
+        if box is not None and self.places == 0:
+            told = {"boxes": network_box(box, placement)[np.newaxis]}
+        else:
+            told = point_prompt(placement, self.places, points, box)
+        return {key: value[np.newaxis] for key, value in told.items()}
 
     def _decoded(self, frame: Frame, seen: Seen, told: Mapping[str, Float]) -> Float:
         logits = next(iter(frame.meter.run(self.decoder, {**seen.outputs, **told}).values()))[0]
         probability = label_probabilities(logits, exclusive=self.spec.exclusive)
         return restore(_on_grid(probability, self.spec.input.size), seen.placement)
+
+
+def point_prompt(
+    placement: Placement, places: int, points: Sequence[Point], box: Region | None = None
+) -> dict[str, Float]:
+    """What a decoder of so many places is told: ``points`` (places, 2) and ``labels`` (places,), see `Prompt`."""
+    corners = network_box(box, placement).reshape(2, 2) if box else np.zeros((0, 2), np.float32)
+    labels = [TOP_LEFT, BOTTOM_RIGHT][: len(corners)] + [INSIDE if point.inside else OUTSIDE for point in points]
+    left_over = places - len(labels)
+    told = np.concatenate([corners, network_points(points, placement)])
+    return {
+        "points": np.pad(told, ((0, left_over), (0, 0))),
+        "labels": np.array(labels + [NOTHING] * left_over, np.float32),
+    }
 
 
 def network_box(box: Region, placement: Placement) -> Float:
