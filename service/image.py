@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BadParameter, UnusableImage
+from service.source import Flag, Source
 
 DepthAxis = Literal["space", "time", "none"]
 SpacingSource = Literal["pixel_spacing", "imager", "imager_magnified", "us_region", "nifti", "nrrd", "user", "none"]
@@ -45,6 +46,9 @@ class Image:
         spacing_source: where the spacing was read, ``none`` when unknown.
         depth_axis: whether depth is ``space``, ``time`` or ``none`` (a picture).
         notes: what decoding decided (orientation applied, alpha dropped, 16 bit kept, ...), echoed in the answer.
+        focus: the part that shows the patient and was asked for; None for all of it. Nothing looks outside of it.
+        flags: what a reader of the answer must know about the source.
+        source: what outputs need of the file; it may name the patient.
     """
 
     voxels: NDArray[Any] | SlabReader
@@ -55,6 +59,9 @@ class Image:
     laterality: str | None = None
     view: str | None = None
     notes: tuple[str, ...] = ()
+    focus: Region | None = None
+    flags: tuple[Flag, ...] = ()
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         if len(self.voxels.shape) != 4 or 0 in self.voxels.shape:
@@ -88,6 +95,11 @@ class Image:
     def region(self) -> Region:
         """The whole grid."""
         return Region(0, 0, self.width, self.height, 0, self.depth)
+
+    @property
+    def field(self) -> Region:
+        """What is looked at: the focus, or the whole grid."""
+        return self.focus or self.region
 
     def slab(self, z0: int, z1: int) -> NDArray[Any]:
         """Voxels of slices z0 to z1 (half-open) as (z1 - z0, height, width, channels)."""

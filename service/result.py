@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.image import Mask, Point, Region
+from service.source import Flag as Flag
 
 Status = Literal["found", "none_found", "not_evaluated"]
 Localisation = Literal["found", "whole_image", "given", "not_found"]
@@ -70,14 +71,6 @@ class Classification:
 
     scores: Mapping[str, float] | None
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something the reader must know: a stable code and one plain sentence."""
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
