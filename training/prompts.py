@@ -1,0 +1,189 @@
+"""What SAM is told while it is trained and tested, and the picture, mask and prompt of each sample.
+
+Boxes of the truth are an oracle: figures got with them are "box-prompted" and stand beside no automatic network's.
+``detector`` and ``whole`` are the honest settings. Picture, mask, box and points go through one geometry, that of the
+recipe's input block, which is also the service's; a letter-box is centred there, SAM's own starts at the top left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from service.image import Point, Region
+from service.manifest import Frozen, InputSpec, Window
+from service.preprocess import place, prepare, prepare_map
+from service.stages import CORNERS, network_box, point_prompt
+from training.datasets.case import Labels, Picture
+from training.regions import Boxes, lesion_boxes
+from training.samples import Loaded, in_channels
+
+SAM_INPUT = InputSpec(
+    size=(1024, 1024),
+    channels=3,
+    window=Window(kind="full"),
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    letterbox=True,
+)
+MEDSAM_INPUT = InputSpec(size=(1024, 1024), channels=3, window=Window(kind="percentile", low=0, high=100))
+# Bounding boxes of the tutorial that fine-tunes SAM on pictures of 256 x 256: 0 to 19 pixels outwards.
+JITTER = 19
+Count = Annotated[int, Field(ge=0)]
+Source = Literal["components", "enclosing", "detector", "whole"]
+
+
+class Prompts(Frozen):
+    """Where prompts come from.
+
+    Attributes:
+        source: ``components`` one true box a lesion; ``enclosing`` one true box around all of them; ``detector`` the
+            boxes that a localiser found; ``whole`` the whole picture.
+        jitter: pixels of the picture by which each side of a true box moves outwards at most, in training alone.
+        points: so many points inside what is meant; in training they are drawn, else the deepest comes first.
+        box: tell the box as well as the points; without points it is always told.
+    """
+
+    source: Source = "components"
+    jitter: Count = JITTER
+    points: Count = 0
+    box: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Prompted:
+    """One prompt: a box in pixels of the picture, and what it points at, 0 or 1 (height, width)."""
+
+    box: Region
+    mask: Labels
+
+
+def prompted(one: Loaded, source: Source, found: Sequence[Region] = ()) -> list[Prompted]:
+    """Every prompt of a case, largest lesion first; none of a normal picture's truth.
+
+    ``found`` are a localiser's boxes in pixels of the picture. Each of them means the lesions it meets, whole.
+    """
+    mask = np.asarray(one.mask > 0, np.uint8)
+    match source:
+        case "components":
+            return list(_components(mask))
+        case "enclosing":
+            tight = Region.around(mask[np.newaxis])
+            return [] if tight is None else [Prompted(tight, mask)]
+        case "detector":
+            return [Prompted(box, _met(mask, box)) for box in (box.clipped(one.grid) for box in found)]
+        case "whole":
+            return [Prompted(one.grid, mask)]
+
+
+def _components(mask: Labels) -> Iterator[Prompted]:
+    _, ids = cv2.connectedComponents(mask, connectivity=8)
+    # By area, largest first; the background is no component.
+    areas = np.bincount(ids.ravel())[1:]
+    for label in np.argsort(-areas, kind="stable") + 1:
+        part = np.asarray(ids == label, np.uint8)
+        yield Prompted(lesion_boxes(part)[0], part)
+
+
+def _met(mask: Labels, box: Region) -> Labels:
+    _, ids = cv2.connectedComponents(mask, connectivity=8)
+    labels = np.unique(ids[box.slices[1:]])
+    return np.isin(ids, labels[labels > 0]).astype(np.uint8)
+
+
+def outwards(box: Region, grid: Region, rng: np.random.Generator, most: int = JITTER) -> Region:
+    """The box with each side moved outwards by 0 to ``most`` pixels, each its own, clipped to the picture."""
+    left, top, right, bottom = (int(one) for one in rng.integers(0, most + 1, 4))
+    return Region(box.left - left, box.top - top, box.right + right, box.bottom + bottom).clipped(grid)
+
+
+def points_inside(mask: Labels, count: int, rng: np.random.Generator | None = None) -> list[Point]:
+    """Points of a mask (height, width), with ``rng`` drawn from it, else one after the other as deep as there is left.
+
+    The deepest pixel lies farthest from the mask's edge. Fewer where the mask has fewer pixels.
+    """
+    if rng is not None:
+        pixels = np.argwhere(mask)
+        chosen = pixels[rng.permutation(len(pixels))[:count]]
+        return [Point(int(x), int(y)) for y, x in chosen]
+    left = np.pad(mask, 1).astype(np.uint8)
+    points: list[Point] = []
+    while len(points) < count and left.any():
+        depth = cv2.distanceTransform(left, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        points.append(Point(int(x) - 1, int(y) - 1))
+        left[y, x] = 0
+    return points
+
+
+class PromptSamples(Dataset[tuple[tuple[Tensor, ...], Tensor, Tensor]]):
+    """((picture, prompt ...), target mask (1, h, w) 0 to 1, category 1) for each prompt of each case.
+
+    The picture is the network's input (channels, h, w) or, with ``embed``, its embedding. The prompt is boxes (1, 4)
+    or, where the recipe asks for points, points (places, 2) and labels (places,); `models.sam.Sam` takes either. The
+    category says whether the target holds anything, as a localiser's wrong box does not.
+
+    Args:
+        loaded: the cases; one without a prompt gives no sample.
+        prompts: where prompts come from.
+        spec: the input block.
+        boxes: a localiser's, by case.
+        training: boxes jitter and points are drawn; otherwise nothing is random.
+        embed: picture as read, with its channels, to embedding, such as `EmbeddingStore.of`.
+    """
+
+    def __init__(
+        self,
+        loaded: Sequence[Loaded],
+        prompts: Prompts,
+        spec: InputSpec,
+        *,
+        training: bool,
+        boxes: Boxes | None = None,
+        embed: Callable[[Picture], Tensor] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.loaded, self.prompts, self.spec, self.training = loaded, prompts, spec, training
+        self.boxes, self.embed, self.seed, self.epoch = boxes or {}, embed, seed, 0
+        self.places = [(index, n) for index, one in enumerate(loaded) for n in range(len(self._prompted(one)))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        one = self.loaded[self.places[index][0]]
+        wanted = self._prompted(one)[self.places[index][1]]
+        rng = np.random.default_rng((self.seed, self.epoch, index)) if self.training else None
+        picture = in_channels(one.image)
+        seen = torch.from_numpy(prepare(picture, self.spec)[0]) if self.embed is None else self.embed(picture)
+        present = torch.tensor(int(wanted.mask.any()))
+        return (seen, *self._told(one, wanted, rng)), target_of(wanted.mask, self.spec), present
+
+    def _prompted(self, one: Loaded) -> list[Prompted]:
+        return prompted(one, self.prompts.source, self.boxes.get(one.case.name, ()))
+
+    def _told(self, one: Loaded, wanted: Prompted, rng: np.random.Generator | None) -> tuple[Tensor, ...]:
+        prompts, placement = self.prompts, place(one.mask.shape, self.spec)
+        truth = prompts.source in ("components", "enclosing")
+        box = outwards(wanted.box, one.grid, rng, prompts.jitter) if rng is not None and truth else wanted.box
+        if prompts.points == 0:
+            return (torch.from_numpy(network_box(box, placement)[np.newaxis]),)
+        points = points_inside(wanted.mask, prompts.points, rng)
+        # What a wrong box points at has no inside: the box alone is told.
+        shown = box if prompts.box or not points else None
+        told = point_prompt(placement, prompts.points + CORNERS, points, shown)
+        return torch.from_numpy(told["points"]), torch.from_numpy(told["labels"])
+
+
+def target_of(mask: NDArray[np.uint8], spec: InputSpec) -> Tensor:
+    """A mask (height, width) on the network's grid, (1, h, w) from 0 to 1, resized and padded as its picture is."""
+    return torch.from_numpy(prepare_map(mask[..., np.newaxis].astype(np.float32), spec))
