@@ -41,13 +41,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="Recipe (YAML).")]
-Data = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of the data set.")]
+DATA = typer.Option("--data", exists=True, file_okay=False, help="Folder of the data set.")
+Data = Annotated[Path, DATA]
+MaybeData = Annotated[Path | None, DATA]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")]
 Start = Annotated[
     Path | None,
     typer.Option("--start", exists=True, dir_okay=False, help="Weights to start from where names and shapes match."),
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option("--boxes", exists=True, dir_okay=False, help="A localiser's boxes on cases it never saw (JSON)."),
+]
+Fold = Annotated[int | None, typer.Option("--fold", min=0, help="Fold kept for testing, in place of the recipe's.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that prepare batches.")]
 
 
 class Part(StrEnum):
@@ -58,37 +66,68 @@ class Part(StrEnum):
 
 
 @app.command()
-def fit(recipe: RecipeFile, data: Data, out: Out, resume: Resume = False, start: Start = None) -> None:
-    """Train one network; prints the path of the weights that validated best, OUT/best.pt."""
-    from training.fit import fit as run
+def fit(
+    recipe: RecipeFile,
+    out: Out,
+    data: MaybeData = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A tiny run on drawn phantoms; needs no --data.")] = False,
+    resume: Resume = False,
+    start: Start = None,
+    boxes: Boxes = None,
+    fold: Fold = None,
+    workers: Workers = 1,
+) -> None:
+    """Train one network; prints the path of the weights that validated best, OUT/best.pt.
 
-    read = _read(recipe, yolo=False)
-    read = read.model_copy(update={"start": start or read.start})
-    typer.echo(run(read, data, out, resume=resume))
+    A recipe of YOLO goes to the command yolo. On several GPUs: torchrun --nproc-per-node N -m training.cli fit ...
+    """
+    from training.fit import fit as run
+    from training.yolo import is_yolo, train_yolo
+
+    changes = {"start": start, "boxes": boxes, "test_fold": fold}
+    read, data = _chosen(
+        recipe, {name: value for name, value in changes.items() if value is not None}, data, out, smoke
+    )
+    if is_yolo(read):
+        typer.echo(train_yolo(read, data, out, resume=resume))
+        return
+    typer.echo(run(read, data, out, resume=resume, workers=0 if smoke else workers))
+
+
+def _chosen(path: Path, changes: dict[str, Any], data: Path | None, out: Path, small: bool) -> tuple[Recipe, Path]:
+    """The recipe with what the command line changes, and the data it is trained on."""
+    from training import smoke
+    from training.recipe import read_recipe
+
+    recipe = read_recipe(path).model_copy(update=changes)
+    if small:
+        typer.echo(smoke.NOTE, err=True)
+        return smoke.smoke(recipe), smoke.phantoms_of(out)
+    if data is None:
+        raise typer.BadParameter("found none, wanted the folder of the data set, or --smoke", param_hint="--data")
+    return recipe, data
 
 
 @app.command()
-def yolo(recipe: RecipeFile, data: Data, out: Out, resume: Resume = False) -> None:
+def yolo(
+    recipe: RecipeFile,
+    out: Out,
+    data: MaybeData = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A tiny run on drawn phantoms; needs no --data.")] = False,
+    resume: Resume = False,
+    fold: Fold = None,
+) -> None:
     """Train YOLO11n as localiser and export it; prints the path of the graph, OUT/yolo.onnx.
 
     Needs the extra "yolo". It brings ultralytics, which is AGPL-3.0, and whose makers claim the weights that it trains
     under that licence too: a manifest that names them must say so.
     """
-    from training.yolo import train_yolo
+    from training.yolo import is_yolo, train_yolo
 
-    typer.echo(train_yolo(_read(recipe, yolo=True), data, out, resume=resume))
-
-
-def _read(path: Path, *, yolo: bool) -> Recipe:
-    """A recipe for the command at hand: YOLO is trained by a loop of its own."""
-    from training.recipe import read_recipe
-    from training.yolo import is_yolo
-
-    recipe = read_recipe(path)
-    if is_yolo(recipe) != yolo:
-        found, command = recipe.network.path, "fit" if yolo else "yolo"
-        raise ValueError(f"Found network {found}; wanted {'YOLO' if yolo else 'another'}. Use the command {command}.")
-    return recipe
+    read, data = _chosen(recipe, {} if fold is None else {"test_fold": fold}, data, out, smoke)
+    if not is_yolo(read):
+        raise ValueError(f"Found network {read.network.path}; wanted YOLO. Use the command fit.")
+    typer.echo(train_yolo(read, data, out, resume=resume))
 
 
 @app.command()

@@ -76,9 +76,9 @@ def world(device: str) -> Iterator[World]:
     ValueError for a device that is not there.
     """
     if "RANK" not in os.environ:
-        yield World(torch.device(_found(device)))
+        yield World(torch.device(found_device(device)))
         return
-    here = _found(device)
+    here = found_device(device)
     if here == "cuda":
         here = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(here)
@@ -89,7 +89,8 @@ def world(device: str) -> Iterator[World]:
         distributed.destroy_process_group()
 
 
-def _found(device: str) -> str:
+def found_device(device: str) -> str:
+    """What ``auto`` means here. Raises ValueError for a GPU that is not there."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():

@@ -26,8 +26,9 @@ from training.fit import build_network
 from training.onnx_graph import check_export, traced
 from training.packing import packable, packed, stored_small
 from training.recipe import Recipe, read_recipe
+from training.tasks import TASKS
 
-OUTPUTS = {"localise": ["logits", "presence"], "segment": ["logits"], "classify": ["logits"]}
+OUTPUTS = {name: list(task.outputs) for name, task in TASKS.items()}
 
 
 class Ensemble(nn.Module):
@@ -74,7 +75,7 @@ def deployable(recipe: Recipe, weights: Sequence[Path], *, mirror: bool) -> nn.M
 
 
 def _folded(recipe: Recipe, weights: Path) -> nn.Module:
-    network = build_network(recipe.model_copy(update={"start": None}))
+    network = build_network(recipe, start=False)
     _load(network, weights, recipe)
     network.eval()
     for block in network.modules():
@@ -103,7 +104,7 @@ def export_network(network: nn.Module, recipe: Recipe, path: Path) -> float:
     Raises ValueError, and writes nothing, when ONNX Runtime and torch differ by more than 1e-4 x max(1, largest
     |output|).
     """
-    shape = (recipe.input.channels, *recipe.input.size)
+    shape = (recipe.channels, *recipe.input.size)
     content = stored_small(traced(network, [shape], ["image"], OUTPUTS[recipe.task])).SerializeToString()
     difference = check_export(network, content, shape)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,14 +14,17 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 from torch.utils.tensorboard import SummaryWriter
 
+from service.preprocess import prepare
 from training import run_folder
 from training.distributed import World, world
 from training.objective import Objective, as_float, mean_score, objective
 from training.optimise import Steps, autocast, freeze, make_optimizer, make_scaler, set_training
 from training.recipe import Recipe
-from training.sampling import Loaders, loaders
+from training.samples import in_channels
+from training.sampling import Loaders, case_of, embedding, loaders
 from training.schedules import learning_rate
 from training.state import State, averaged, build_network, moving_average, save
 
@@ -80,11 +83,11 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
 
 
 def _prepared(recipe: Recipe, data: Path, out: Path, here: World, workers: int) -> Run:
-    batches = loaders(recipe, data, workers, here)
-    goal = objective(recipe, batches.cases)
     network = build_network(recipe)
     freeze(network, recipe.freeze)
     network.to(here.device)
+    batches = loaders(recipe, data, workers, here, embedding(recipe, network, out))
+    goal = objective(recipe, batches.cases)
     if goal.learned is not None:
         goal.learned.to(here.device)
     steps = Steps(
@@ -238,11 +241,15 @@ def _draw(run: Run) -> None:
         return
     for index in range(min(run_folder.SHOWN, len(samples))):
         sample = samples[index]
-        inputs, target, _ = run.world.moved(torch.utils.data.default_collate([sample]))
-        output = _forward(run, run.state.kept, inputs)
-        image = (sample[0][0] if isinstance(sample[0], tuple) else sample[0]).numpy()
-        name = samples.loaded[index].case.name
-        run_folder.draw_prediction(run.out, name, image, _truth_map(_first(target)), _guess_map(_first(output)))
+        inputs, target, _ = run.world.moved(default_collate([sample]))
+        maps = (
+            _truth_map(_first(target)),
+            _guess_map(_first(run.objective.centred(_forward(run, run.state.kept, inputs)))),
+        )
+        one = case_of(samples, index)
+        # Of what is prompted the network may see an embedding.
+        seen = prepare(in_channels(one.image), run.recipe.input)[0] if isinstance(sample[0], tuple) else sample[0]
+        run_folder.draw_prediction(run.out, one.case.name, seen, *maps)
 
 
 def _first(values: Any) -> Tensor:

@@ -29,6 +29,7 @@ class Objective:
         first: the same without further terms, for outputs of evaluation mode, which lack what they look at.
         auxiliary: weight of each further map of a deeply supervised network.
         ignore: value of pixels that do not teach.
+        threshold: value of a map above which a pixel is foreground.
     """
 
     task: Task
@@ -36,6 +37,7 @@ class Objective:
     first: Criterion | None
     auxiliary: float
     ignore: int
+    threshold: float = 0.0
 
     @property
     def learned(self) -> nn.Module | None:
@@ -66,7 +68,11 @@ class Objective:
 
     def score(self, output: Any, target: Any, category: Tensor) -> Tensor:
         """Of a batch in evaluation mode, see `training.tasks`."""
-        return self.task.score(output, target, category, self.ignore)
+        return self.task.score(self.centred(output), target, category, self.ignore)
+
+    def centred(self, output: Any) -> Any:
+        """The output with 0 between background and foreground of its maps, as logits have it."""
+        return output - self.threshold if self.threshold else output
 
     def _over_known(self, criterion: Criterion | None) -> Criterion | None:
         return None if criterion is None else partial(_without_ignored, criterion, self.ignore)
@@ -100,7 +106,8 @@ def objective(recipe: Recipe, train: Sequence[Loaded] = ()) -> Objective:
         recipe, recipe.loss or (Part(path=task.criterion, arguments={}) if task.criterion else None), train
     )
     first = None if main is None else build_loss(main.path, main.arguments)
-    return Objective(task, _with_terms(recipe, main, first), first, recipe.auxiliary, recipe.ignore)
+    threshold = 0.5 if recipe.probabilities else 0.0
+    return Objective(task, _with_terms(recipe, main, first), first, recipe.auxiliary, recipe.ignore, threshold)
 
 
 def _with_terms(recipe: Recipe, main: Part | None, first: Criterion | None) -> Criterion | None:

@@ -7,6 +7,7 @@ block is laid over it by ``--smoke``. Both follow the rules of `merged`.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +19,7 @@ from service.yaml12 import read_yaml
 from training.augment import Strength
 from training.schedules import Rate
 
-TaskName = Literal["localise", "segment", "classify", "whole", "labels", "fuse"]
+TaskName = Literal["localise", "segment", "classify", "whole", "labels", "fuse", "prompt"]
 NonNegative = Annotated[float, Field(ge=0)]
 # Of BUSI, in the order in which every classifier of this project gives them.
 CATEGORIES = ("benign", "malignant", "normal")
@@ -82,7 +83,8 @@ class Recipe(Frozen):
         name: also the file's name.
         task: what is learned, see `training.tasks`. ``localise``: the lesion in the whole picture and whether there is
             one; ``segment``: the lesion in crops; ``classify``: the category of crops; ``whole``: the lesion in the
-            whole picture; ``labels``: a label map (softmax); ``fuse``: a label map from picture and depth.
+            whole picture; ``labels``: a label map (softmax); ``fuse``: a label map from picture and depth;
+            ``prompt``: the lesion that a box or points mean, on pictures as they are.
         network: its builder.
         dataset: a function of the data set's folder that gives its cases.
         input: from pixels to the network's input, as in a manifest.
@@ -92,11 +94,16 @@ class Recipe(Frozen):
         boxes: JSON file of boxes that a localiser found on cases it was not trained on (`training.regions`).
         boxes_share: of the crops with a lesion, how many use these boxes and not the jittered truth.
         jitter: of the true boxes.
+        prompts: of ``prompt``, see `training.prompts.Prompts`.
+        embeddings: folder in which ``prompt`` keeps what an encoder that does not train gives for each picture; None
+            takes ``embeddings`` in the run folder.
         negatives: share of training crops that look elsewhere.
         augment: how pictures are varied.
         swaps: pairs of labels that change places in a mirrored picture, such as left and right.
         classes: names of the network's outputs in their order: categories of ``classify`` (None takes BUSI's), labels
             of ``labels`` and ``fuse``, background first.
+        categories: only cases of these categories are trained and validated on; None takes all.
+        probabilities: the network gives probabilities, cut to 0 to 1, in place of logits.
         interest: label whose Dice chooses the best epoch in ``labels`` and ``fuse``; None takes the mean of all labels
             but the background.
         ignore: value of pixels in a label map that neither teach nor count; for the tasks of one lesion, background.
@@ -130,10 +137,14 @@ class Recipe(Frozen):
     boxes: Path | None = None
     boxes_share: Fraction = 0.5
     jitter: Jitter = Jitter()
+    prompts: Annotated[dict[str, Any], Field(default_factory=dict)]
+    embeddings: Path | None = None
     negatives: Fraction = 0.2
     augment: Strength = Strength()
     swaps: tuple[tuple[int, int], ...] = ()
     classes: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+    probabilities: bool = False
     interest: int | None = None
     ignore: int = 255
     loss: Part | None = None
@@ -161,6 +172,11 @@ class Recipe(Frozen):
         if self.interest is not None and not 0 <= self.interest < len(self.names):
             raise ValueError(f"interest is label {self.interest}, wanted 0 to {len(self.names) - 1}: {self.names}")
         return self
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input: those of the picture, and the depth behind them in ``fuse``."""
+        return self.input.channels + (self.task == "fuse")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -228,14 +244,15 @@ def build(part: Part, role: str, *positional: Any, **given: Any) -> Any:
     Raises ImportError for a path to nothing and ValueError for arguments that it does not take; ``role`` is what the
     recipe calls it.
     """
-    maker = resolve(part)
+    maker, arguments = resolve(part), {**given, **part.arguments}
     try:
-        return maker(*positional, **{**given, **part.arguments})
+        inspect.signature(maker).bind(*positional, **arguments)
     except TypeError as error:
         raise ValueError(
             f"Found {role} {part.path} with {_said(part.arguments)}, which it does not take ({error}); wanted its own "
             f"arguments. Mend `{role}` in the recipe."
         ) from error
+    return maker(*positional, **arguments)
 
 
 def _said(arguments: Mapping[str, Any]) -> str:

@@ -119,7 +119,8 @@ def draw_curves(out: Path, history: Sequence[Mapping[str, float]], title: str) -
 def draw_prediction(out: Path, name: str, image: Any, truth: Any, guess: Any) -> None:
     """Write ``predictions/<name>.png``: picture, truth and prediction side by side.
 
-    ``image`` is the network's input (channels, h, w), ``truth`` and ``guess`` are label maps (h, w), 0 for background.
+    ``image`` is the network's input (channels, h, w), of which one or three are shown, ``truth`` and ``guess`` are
+    label maps (h, w), 0 for background.
     """
     grey = _grey(image)
     row = np.hstack([grey, _painted(grey, truth), _painted(grey, guess)])
@@ -132,7 +133,7 @@ def draw_prediction(out: Path, name: str, image: Any, truth: Any, guess: Any) ->
 
 def _grey(image: Any) -> NDArray[np.float32]:
     """The input as a picture (h, w, 3), 0 to 255, blue first."""
-    plane = np.asarray(image, np.float32).transpose(1, 2, 0)
+    plane = np.asarray(image, np.float32)[: 3 if len(image) > 2 else 1].transpose(1, 2, 0)
     low, high = float(plane.min()), float(plane.max())
     scaled = (plane - low) * (255 / (high - low or 1))
     return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled[..., 2::-1]

@@ -112,8 +112,8 @@ class View:
 class Samples(Dataset[Sample]):
     """(input (channels, h, w), target, category) per case.
 
-    The target is a mask (1, h, w) 0 to 1, or for ``labels`` a label map int64 (h, w). ``fuse`` has two inputs, the
-    picture and its depth (1, h, w) 0 to 1, and two targets, the label map and again the depth.
+    The target is a mask (1, h, w) 0 to 1, or for ``labels`` a label map int64 (h, w). ``fuse`` has the depth
+    (1, h, w), 0 to 1, as a further channel behind the picture's, and beside the label map as a second target.
 
     Category is 1 or 0 (is any lesion in view), for ``classify`` the index in the recipe's classes, -1 where it is
     ambiguous. With ``training`` off nothing is random: the whole picture, or the crop around the true box or, where
@@ -142,7 +142,7 @@ class Samples(Dataset[Sample]):
                 return image, self._labels(view), category
             case "fuse":
                 depth = self._depth(one, view)
-                return (image, depth), (self._labels(view), depth), category
+                return torch.cat([image, depth]), (self._labels(view), depth), category
             case _:
                 return image, self._mask(view.mask), category
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from training.datasets.case import Case
+from training.datasets.case import Case, Picture
 from training.distributed import World
-from training.recipe import Recipe, resolve
+from training.embeddings import EmbeddingStore
+from training.prompts import Prompts, PromptSamples
+from training.recipe import Recipe, build
 from training.regions import read_boxes
 from training.samples import DEPTH, Loaded, Samples, Stored, load, longest_side, region_of
 from training.split import Split, split
+
+AnySamples = Samples | PromptSamples
+Embed = Callable[[Picture], Tensor]
 
 
 class Order(Sampler[int]):
@@ -63,19 +70,20 @@ class Loaders:
     cases: Sequence[Loaded]
 
 
-def loaders(recipe: Recipe, data: Any, workers: int, world: World) -> Loaders:
+def loaders(recipe: Recipe, data: Any, workers: int, world: World, embed: Embed | None = None) -> Loaders:
     """Read the data set's folder ``data`` and split it as the recipe says.
 
-    Raises ValueError where there are fewer training cases than a batch has, or no validation case.
+    ``embed`` gives the embeddings that ``prompt`` takes in place of pictures. Raises ValueError where there are fewer
+    training cases than a batch has, or no validation case.
     """
     parts = parts_of(recipe, data)
-    _check_enough(parts, recipe.schedule.batch * world.size)
-    boxes = read_boxes(recipe.boxes) if recipe.boxes else None
+    _check_enough(len(parts.train), len(parts.validation), recipe.schedule.batch * world.size)
     cases = _loaded(recipe, taught(recipe, parts.train))
-    train = Samples(cases, recipe, training=True, boxes=boxes)
-    validation = Samples(_loaded(recipe, parts.validation), recipe, training=False, boxes=boxes)
+    train = samples_of(recipe, cases, training=True, embed=embed)
+    validation = samples_of(recipe, _loaded(recipe, parts.validation), training=False, embed=embed)
+    _check_enough(len(train), len(validation), recipe.schedule.batch * world.size)
     seeded = torch.Generator().manual_seed(recipe.schedule.seed)
-    order = Order(len(train), balance(recipe, cases), seeded, world)
+    order = Order(len(train), _weights(recipe, train), seeded, world)
     batch, pinned = recipe.schedule.batch, world.device.type == "cuda"
     return Loaders(
         DataLoader(
@@ -86,10 +94,48 @@ def loaders(recipe: Recipe, data: Any, workers: int, world: World) -> Loaders:
     )
 
 
+def samples_of(recipe: Recipe, loaded: Sequence[Loaded], *, training: bool, embed: Embed | None = None) -> AnySamples:
+    """What the recipe's network sees of some cases."""
+    boxes = read_boxes(recipe.boxes) if recipe.boxes else None
+    if recipe.task != "prompt":
+        return Samples(loaded, recipe, training=training, boxes=boxes)
+    prompts, seed = Prompts.model_validate(recipe.prompts), recipe.schedule.seed
+    return PromptSamples(loaded, prompts, recipe.input, training=training, boxes=boxes, embed=embed, seed=seed)
+
+
+def embedding(recipe: Recipe, network: nn.Module, out: Path) -> Embed | None:
+    """What gives the embedding of a picture, kept on disk, where ``prompt`` trains a decoder alone; else None.
+
+    ``network`` is then `models.sam.Sam` or has an ``encoder`` as it has.
+    """
+    encoder = getattr(network, "encoder", None)
+    if recipe.task != "prompt" or encoder is None or any(one.requires_grad for one in encoder.parameters()):
+        return None
+    return EmbeddingStore(recipe.embeddings or out / "embeddings", encoder, recipe.input).of
+
+
+def case_of(samples: AnySamples, index: int) -> Loaded:
+    """The case that a sample shows."""
+    return samples.loaded[samples.places[index][0] if isinstance(samples, PromptSamples) else index]
+
+
+def _weights(recipe: Recipe, samples: AnySamples) -> list[float] | None:
+    weights = balance(recipe, samples.loaded)
+    if weights is None or isinstance(samples, Samples):
+        return weights
+    return [weights[case] for case, _ in samples.places]
+
+
 def parts_of(recipe: Recipe, data: Any) -> Split:
-    """The data set's cases, split as the recipe says."""
-    cases = resolve(recipe.dataset)(data, **recipe.dataset.arguments)
-    return split(cases, recipe.test_fold, recipe.validation, recipe.excluded)
+    """The data set's cases, split as the recipe says; the test part keeps all categories."""
+    cases = build(recipe.dataset, "dataset", data)
+    parts = split(cases, recipe.test_fold, recipe.validation, recipe.excluded)
+    return Split(_chosen(recipe, parts.train), _chosen(recipe, parts.validation), parts.test)
+
+
+def _chosen(recipe: Recipe, cases: Sequence[Case]) -> tuple[Case, ...]:
+    wanted = recipe.categories
+    return tuple(case for case in cases if wanted is None or case.category in wanted)
 
 
 def _loaded(recipe: Recipe, cases: Sequence[Case]) -> Sequence[Loaded]:
@@ -105,9 +151,9 @@ def taught(recipe: Recipe, cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if not (lesions_only and case.category == "normal")]
 
 
-def _check_enough(parts: Split, batch: int) -> None:
-    if len(parts.train) < batch or not parts.validation:
+def _check_enough(train: int, validation: int, batch: int) -> None:
+    if train < batch or not validation:
         raise ValueError(
-            f"Found {len(parts.train)} training and {len(parts.validation)} validation cases; wanted a batch of {batch}"
-            " and at least one. Give more cases, a smaller batch or a larger validation part."
+            f"Found {train} training and {validation} validation cases; wanted a batch of {batch} and at least one. "
+            "Give more cases, a smaller batch or a larger validation part."
         )

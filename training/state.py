@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from training.optimise import Steps
-from training.recipe import Recipe, build
+from training.recipe import Part, Recipe, build
 
 UNREADABLE = (RuntimeError, UnpicklingError, EOFError, ValueError)
 
@@ -86,14 +86,23 @@ def averaged(recipe: Recipe, network: nn.Module) -> AveragedModel | None:
     return AveragedModel(network, avg_fn=partial(moving_average, decay), use_buffers=True) if decay else None
 
 
-def build_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network, seeded, with the starting weights taken over where names and shapes match."""
+def build_network(recipe: Recipe, *, start: bool = True) -> nn.Module:
+    """The recipe's network, seeded, with the starting weights taken over where names and shapes match.
+
+    Without ``start`` it begins from nothing, neither from these nor from its argument ``weights``: for a network whose
+    own weights are loaded next.
+    """
     torch.manual_seed(recipe.schedule.seed)
-    network: nn.Module = build(recipe.network, "network")
-    if recipe.start is not None:
+    network: nn.Module = build(recipe.network if start else _bare(recipe.network), "network")
+    if start and recipe.start is not None:
         _take_over(network, read(recipe.start), recipe.start)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def _bare(part: Part) -> Part:
+    kept = {name: value for name, value in part.arguments.items() if name != "weights"}
+    return part.model_copy(update={"arguments": kept})
 
 
 def _take_over(network: nn.Module, weights: dict[str, Any], path: Path) -> None:

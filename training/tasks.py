@@ -130,4 +130,5 @@ TASKS = {
     "whole": Task(map_loss, segment_score, "Dice"),
     "labels": Task(map_loss, labels_score, "Dice", "training.losses.stage1_loss"),
     "fuse": Task(map_loss, fuse_score, "Dice", "training.losses.cross_entropy"),
+    "prompt": Task(map_loss, segment_score, "Dice", "training.losses.dice_ce"),
 }

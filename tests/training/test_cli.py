@@ -54,7 +54,10 @@ def test_help_names_every_command_the_order_and_the_exit_codes() -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("fit", ["RECIPE", "--data", "--out", "-o", "--resume", "--start", "OUT/best.pt"]),
+        (
+            "fit",
+            ["RECIPE", "--data", "--out", "-o", "--resume", "--start", "--smoke", "--fold", "--boxes", "OUT/best.pt"],
+        ),
         ("yolo", ["RECIPE", "--data", "--out", "-o", "--resume", "AGPL-3.0", "OUT/yolo.onnx"]),
         ("export", ["TEMPLATE", "--weights", "STAGE=PATH", "--out", "repeated for a stage"]),
         ("evaluate", ["FOLDER", "--data", "--part", "test|validation", "--limits", "--evidence"]),
@@ -123,7 +126,8 @@ def test_a_finished_run_is_resumed_and_not_begun_again(
     assert len(torch.load(trained / "segment" / "checkpoint.pt", weights_only=True)["history"]) == 2
 
 
-def test_yolo_is_trained_by_its_own_loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["fit", "yolo"])
+def test_yolo_is_trained_by_its_own_loop(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def train(*arguments: Any, **options: Any) -> Path:
         assert arguments[1:] == (tmp_path, tmp_path / "out")
         assert options == {"resume": True}
@@ -132,7 +136,7 @@ def test_yolo_is_trained_by_its_own_loop(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(yolo, "train_yolo", train)
     path = RECIPES / "ultrasound_yolo11n.yaml"
-    assert done("yolo", path, "--data", tmp_path, "-o", tmp_path / "out", "--resume") == f"{tmp_path}/out/yolo.onnx"
+    assert done(command, path, "--data", tmp_path, "-o", tmp_path / "out", "--resume") == f"{tmp_path}/out/yolo.onnx"
 
 
 # ---- mistakes -------------------------------------------------------------------------------------------------------
@@ -173,7 +177,6 @@ def test_a_recipe_that_cannot_be_read_ends_in_one_line(
 @pytest.mark.parametrize(
     ("command", "name", "words"),
     [
-        ("fit", "ultrasound_yolo11n", "Found network training.yolo.YoloPlan; wanted another. Use the command yolo."),
         ("yolo", "ultrasound_localiser", "Found network models.*CompactUNet; wanted YOLO. Use the command fit."),
         ("fit", "ultrasound_localiser", "Found neither index.csv nor the folders .* Give the folder Dataset_BUSI"),
     ],
