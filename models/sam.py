@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -94,7 +94,7 @@ class SamDecoder(nn.Module):
         self.register_buffer("centres", torch.stack([across, down], dim=-1), persistent=False)
 
     def forward(self, embedding: Tensor, boxes: Tensor) -> Tensor:
-        sparse, dense = self.prompt_encoder(input_points=None, input_labels=None, input_boxes=boxes, input_masks=None)
+        sparse, dense = self._prompt(input_points=None, input_labels=None, input_boxes=boxes)
         return self._masks(embedding, sparse, dense)
 
     def pointed(self, embedding: Tensor, points: Tensor, labels: Tensor) -> Tensor:
@@ -104,9 +104,7 @@ class SamDecoder(nn.Module):
         are 1 inside the object, 0 outside, 2 and 3 top left and bottom right of a box, -1 for a place left over, which
         changes nothing: attention does not see it.
         """
-        sparse, dense = self.prompt_encoder(
-            input_points=points[:, None], input_labels=labels[:, None], input_boxes=None, input_masks=None
-        )
+        sparse, dense = self._prompt(input_points=points[:, None], input_labels=labels[:, None], input_boxes=None)
         # The library adds a last point that is none, which SAM learned to expect where there is no box.
         every = torch.cat([labels, torch.full_like(labels[:, :1], NOTHING)], dim=1)
         for corner in (TOP_LEFT, BOTTOM_RIGHT):
@@ -117,8 +115,13 @@ class SamDecoder(nn.Module):
         with _attending(self.mask_decoder, seen):
             return self._masks(embedding, sparse, dense)
 
+    def _prompt(self, **prompt: Tensor | None) -> tuple[Tensor, Tensor]:
+        with _in_full(self.centres.device.type):
+            return self.prompt_encoder(**prompt, input_masks=None)
+
     def _masks(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> Tensor:
-        position = self.prompt_encoder.shared_embedding(self.centres).permute(2, 0, 1)[None]
+        with _in_full(self.centres.device.type):
+            position = self.prompt_encoder.shared_embedding(self.centres).permute(2, 0, 1)[None]
         low, _ = self.mask_decoder(
             image_embeddings=embedding,
             image_positional_embeddings=position.expand(embedding.shape[0], -1, -1, -1),
@@ -142,6 +145,12 @@ class SamPointDecoder(nn.Module):
 
     def forward(self, embedding: Tensor, points: Tensor, labels: Tensor) -> Tensor:
         return self.decoder.pointed(embedding, points, labels)
+
+
+def _in_full(device: str) -> AbstractContextManager[Any]:
+    """Positions in float32 under mixed precision too: bfloat16 would move a corner by up to two of 1024 pixels."""
+    # Only then, since what is exported must hold no switch of precision.
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 @contextmanager

@@ -194,6 +194,18 @@ def padded(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([points, noise], 1), torch.cat([labels.float(), torch.full((labels.shape[0], left), -1.0)], 1)
 
 
+@torch.no_grad()
+def test_mixed_precision_does_not_move_a_box(network: Sam) -> None:
+    embedding = torch.zeros(1, *EMBEDDING)
+    told: list[Tensor] = []
+    handle = network.decoder.prompt_encoder.register_forward_hook(lambda module, inputs, output: told.append(output[0]))
+    network.decoder(embedding, boxes((33.25, 4.5, 61, 62.75)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network.decoder(embedding, boxes((33.25, 4.5, 61, 62.75))).dtype == torch.bfloat16
+    handle.remove()
+    assert torch.equal(*told)
+
+
 @pytest.mark.parametrize("role", list(GRAPHS))
 def test_onnx_equals_torch(network: Sam, graphs: dict[str, bytes], role: str) -> None:
     shapes, _, _ = GRAPHS[role]
