@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.engine import BUNDLED
 from service.errors import SetupError
 from service.formats.limits import DEFAULT_LIMITS, PILLOW_GUARD, Limits
+from service.network import GPU_MEMORY
 
 PREFIX = "BREAST_CASCADE_"
 CGROUP = Path("/sys/fs/cgroup")
@@ -29,10 +30,13 @@ class Settings(BaseSettings):
         data_dir: the one folder this service ever writes to.
         pipelines_dir: further pipelines, laid out as ``<name>/<version>/``; they win over the bundled ones.
         device: where networks run: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
+        gpu_memory: most that one network may take of a GPU, in bytes.
         access: ``off`` lets anyone who reaches the port use it, on any address.
         max_bytes: largest upload, in bytes.
         max_pixels: largest picture, in pixels, as its header declares it.
         min_side: smallest picture side, in pixels.
+        max_volume_bytes: largest volume or cine, in bytes of its decoded voxels, as its header declares them.
+        max_slices: most slices that one request may ask to be looked at.
         queue_length: requests that may wait for a slot before the service answers 429.
         slots: requests worked on at the same time.
         threads: per network run; unset means as many as the CPU quota allows.
@@ -45,10 +49,13 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_data_home)
     pipelines_dir: Path | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = "auto"
+    gpu_memory: Annotated[int, Field(ge=2**20)] = GPU_MEMORY
     access: Literal["on", "off"] = "on"
     max_bytes: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_bytes
     max_pixels: Annotated[int, Field(ge=1, le=PILLOW_GUARD)] = DEFAULT_LIMITS.max_pixels
     min_side: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.min_side
+    max_volume_bytes: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_volume_bytes
+    max_slices: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_slices
     queue_length: Annotated[int, Field(ge=0)] = 16
     slots: Annotated[int, Field(ge=1)] = 2
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -63,7 +70,7 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> Limits:
         """What one picture may be."""
-        return Limits(self.max_bytes, self.max_pixels, self.min_side)
+        return Limits(self.max_bytes, self.max_pixels, self.min_side, self.max_volume_bytes, self.max_slices)
 
     @property
     def network_threads(self) -> int:

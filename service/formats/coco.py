@@ -4,34 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from service.engine import Answer
-from service.errors import BreastCascadeError
-from service.formats.plane import only_slice
+from service.formats.instances import Instance, instances
 from service.formats.rle import encode
+from service.image import Image
 from service.manifest import Label
-from service.measure import Finding
 
 NOTICE = "Research use only, not a medical device."
 
 
 def coco_document(answer: Answer) -> dict[str, Any]:
-    """One image, a category per label, an annotation per finding; ids start at 1.
+    """An image per slice, a category per label, an annotation per finding and slice; ids start at 1.
 
-    ``score`` is left out where none is known. Raises BadParameter for more than one slice and BreastCascadeError when a
-    finding is not on the mask.
+    Image n is slice n - 1. Beside COCO's own keys an annotation has ``finding``, the id of its finding in the answer;
+    ``score`` is left out where none is known.
     """
-    plane = only_slice(answer.result.mask.labels)
-    labels = {label.name: label for label in answer.manifest.labels}
+    found = enumerate(instances(answer), start=1)
     return {
         "info": _info(answer),
         "licenses": [],
-        "images": [{"id": 1, "width": answer.image.width, "height": answer.image.height, "file_name": "image"}],
-        "categories": [_category(label, answer.manifest.name) for label in labels.values()],
-        "annotations": [_annotation(finding, labels[finding.label], plane) for finding in answer.findings],
+        "images": [_image(answer.image, z) for z in range(answer.image.depth)],
+        "categories": [_category(label, answer.manifest.name) for label in answer.manifest.labels],
+        "annotations": [_annotation(number, one, answer.image) for number, one in found],
     }
 
 
@@ -39,43 +33,26 @@ def _info(answer: Answer) -> dict[str, str]:
     return {"description": f"{answer.manifest.title}. {NOTICE}", "version": answer.manifest.version}
 
 
+def _image(image: Image, z: int) -> dict[str, Any]:
+    name = "image" if image.depth == 1 else f"slice-{z}"
+    return {"id": z + 1, "width": image.width, "height": image.height, "file_name": name}
+
+
 def _category(label: Label, pipeline: str) -> dict[str, Any]:
     return {"id": label.id, "name": label.name, "supercategory": pipeline}
 
 
-def _annotation(finding: Finding, label: Label, plane: NDArray[np.uint8]) -> dict[str, Any]:
-    left, top, right, bottom = finding.box
-    pixels = component_of(finding, label, plane)
-    known = {} if finding.score is None else {"score": finding.score}
+def _annotation(number: int, one: Instance, image: Image) -> dict[str, Any]:
+    known = {} if one.finding.score is None else {"score": one.finding.score}
+    counts = encode(one.on(image.height, image.width))
     return {
-        "id": finding.id,
-        "image_id": 1,
-        "category_id": label.id,
-        "segmentation": {"size": list(plane.shape), "counts": encode(pixels)},
-        "bbox": [left, top, right - left, bottom - top],
-        "area": int(np.count_nonzero(pixels)),
+        "id": number,
+        "image_id": one.region.z0 + 1,
+        "category_id": one.label.id,
+        "segmentation": {"size": [image.height, image.width], "counts": counts},
+        "bbox": [one.region.left, one.region.top, one.region.width, one.region.height],
+        "area": int(one.pixels.sum()),
         "iscrowd": 0,
+        "finding": one.finding.id,
         **known,
     }
-
-
-def component_of(finding: Finding, label: Label, plane: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels of one finding on the whole (height, width) plane.
-
-    Other components may reach into its box, so it is the one its outline lies on; neighbours over corners belong
-    together, as in the findings. Raises BreastCascadeError when the outline lies on background.
-    """
-    left, top, right, bottom = finding.box
-    window = (plane[top:bottom, left:right] == label.id).astype(np.uint8)
-    _, components = cv2.connectedComponents(window, connectivity=8)
-    x, y = finding.contour[0]
-    chosen = components[y - top, x - left]
-    if chosen == 0:
-        raise BreastCascadeError(
-            f"finding {finding.id} beside its mask",
-            "findings of the same mask",
-            "Report this with the pipeline's name.",
-        )
-    pixels = np.zeros(plane.shape, np.bool_)
-    pixels[top:bottom, left:right] = components == chosen
-    return pixels

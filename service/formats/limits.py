@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image as Pillow
 
-from service.errors import SetupError, TooLarge
+from service.errors import SetupError, TooLarge, UnusableImage
 
 # Above this size Pillow warns and later refuses on its own; below it only our limits speak.
 PILLOW_GUARD = int(Pillow.MAX_IMAGE_PIXELS or 89_478_485)
@@ -14,12 +14,14 @@ PILLOW_GUARD = int(Pillow.MAX_IMAGE_PIXELS or 89_478_485)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one picture may be.
+    """What one picture or volume may be.
 
     Attributes:
         max_bytes: of the file as sent.
         max_pixels: width x height as declared in the header, at most Pillow's own guard (89 million).
         min_side: shorter side in pixels; smaller pictures carry nothing to segment and are refused.
+        max_volume_bytes: of all decoded voxels together, as the header declares them.
+        max_slices: that one request may ask to be looked at.
 
     Raises SetupError when a limit cannot be kept.
     """
@@ -27,9 +29,12 @@ class Limits:
     max_bytes: int = 64 * 1024 * 1024
     max_pixels: int = 60_000_000
     min_side: int = 8
+    max_volume_bytes: int = 256 * 1024 * 1024
+    max_slices: int = 512
 
     def __post_init__(self) -> None:
-        if self.max_bytes < 1 or self.min_side < 1 or not 1 <= self.max_pixels <= PILLOW_GUARD:
+        least = min(self.max_bytes, self.min_side, self.max_volume_bytes, self.max_slices)
+        if least < 1 or not 1 <= self.max_pixels <= PILLOW_GUARD:
             raise SetupError(
                 f"limits of {self.max_bytes} bytes, {self.max_pixels} pixels and side {self.min_side}",
                 f"positive limits and at most {PILLOW_GUARD} pixels",
@@ -50,6 +55,35 @@ class Limits:
                 f"a declared size of {width} x {height} pixels",
                 f"at most {self.max_pixels} pixels",
                 "Send the picture in a lower resolution.",
+            )
+
+    def check_sides(self, width: int, height: int) -> None:
+        """Raises UnusableImage for a picture with a side under the limit."""
+        if min(width, height) < self.min_side:
+            raise UnusableImage(
+                f"a picture of {width} x {height} pixels",
+                f"at least {self.min_side} pixels on each side",
+                "Send the picture in its full resolution.",
+                "too_small",
+            )
+
+    def check_volume(self, size: int) -> None:
+        """Raises TooLarge for ``size`` bytes of declared voxels over the limit."""
+        if size > self.max_volume_bytes:
+            raise TooLarge(
+                f"declared voxels of {size} bytes",
+                f"at most {self.max_volume_bytes} bytes",
+                "Send fewer frames or slices, or let whoever runs this service raise BREAST_CASCADE_MAX_VOLUME_BYTES.",
+            )
+
+    def check_slices(self, count: int) -> None:
+        """Raises TooLarge for more slices than one request may ask for."""
+        if count > self.max_slices:
+            raise TooLarge(
+                f"{count} slices to look at",
+                f"at most {self.max_slices} in one request",
+                "Send the volume to POST /jobs, or ask for one slice.",
+                "volume_too_large",
             )
 
 

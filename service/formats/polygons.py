@@ -8,20 +8,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.formats.plane import only_slice
 from service.image import Mask
 
 Ring = list[list[int]]
 
 
 def polygon_document(mask: Mask) -> dict[str, list[dict[str, Any]]]:
-    """Label name to its components ``{"outer": ring, "holes": [ring, ...]}``.
+    """Label name to its components ``{"outer": ring, "holes": [ring, ...]}``, those of a volume with their ``slice``.
 
     Rings are [[x, y], ...] over pixel centres, not closed; corners of 8-connected outlines only. All run over pixels of
-    the label, so a hole's ring lies around the hole. Raises BadParameter for more than one slice.
+    the label, so a hole's ring lies around the hole.
     """
-    plane = only_slice(mask.labels)
-    return {name: _components(plane == label) for label, name in mask.names.items()}
+    if len(mask.labels) == 1:
+        return {name: _components(mask.labels[0] == label) for label, name in mask.names.items()}
+    return {name: _through_slices(mask.labels == label) for label, name in mask.names.items()}
+
+
+def _through_slices(selected: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    return [{"slice": z, **one} for z, plane in enumerate(selected) for one in _components(plane)]
 
 
 def _components(selected: NDArray[np.bool_]) -> list[dict[str, Any]]:

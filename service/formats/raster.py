@@ -140,13 +140,7 @@ def _decoded(content: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[s
 
 def _check_header(picture: ImageFile.ImageFile, limits: Limits) -> None:
     limits.check_pixels(*picture.size)
-    if min(picture.size) < limits.min_side:
-        raise UnusableImage(
-            f"a picture of {picture.width} x {picture.height} pixels",
-            f"at least {limits.min_side} pixels on each side",
-            "Send the picture in its full resolution.",
-            "too_small",
-        )
+    limits.check_sides(*picture.size)
     if getattr(picture, "is_animated", False):
         raise UnusableImage(
             "a file of several frames or pages", "one picture", "Send one frame as a file of its own.", "animated"

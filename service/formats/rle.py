@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import UnusableImage
-from service.formats.plane import only_slice
 from service.image import Mask
 
 BITS, VALUE, SIGN, MORE, FIRST = 5, 0x1F, 0x10, 0x20, 48
@@ -94,13 +93,11 @@ def decode(text: str, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def mask_document(mask: Mask) -> dict[str, Any]:
-    """The answer's ``mask`` of one slice: every label the mask names, those without a pixel too.
-
-    Raises BadParameter for more than one slice.
-    """
-    plane = only_slice(mask.labels)
+    """The answer's ``mask``: every label the mask names, those without a pixel too; a string per slice for volumes."""
+    planes = list(mask.labels)
+    labels = {name: [encode(plane == label) for plane in planes] for label, name in mask.names.items()}
     return {
         "encoding": "coco-rle",
-        "size": list(plane.shape),
-        "labels": {name: encode(plane == label) for label, name in mask.names.items()},
+        "size": list(mask.labels.shape[1:]),
+        "labels": labels if len(planes) > 1 else {name: strings[0] for name, strings in labels.items()},
     }

@@ -1,0 +1,153 @@
+"""DICOM frames to arrays: one codec each way, the codestream's own size checked first, colour as RGB.
+
+For JPEG and JPEG 2000 Pillow decodes wherever it is exact: its libraries are the newest. GDCM is left with lossless
+JPEG, which nothing else here reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gdcm
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom import uid as uids
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder
+from pydicom.pixels.processing import convert_color_space
+
+from service.errors import UnknownFormat
+from service.formats.codestream import declared
+from service.formats.dicom_layout import COLOUR, Layout
+from service.formats.dicom_parse import PIXELS, Parsed
+from service.formats.dicom_rle import decoded_rle
+from service.formats.guard import decoding, malformed, truncated
+
+NATIVE = (
+    uids.ImplicitVRLittleEndian,
+    uids.ExplicitVRLittleEndian,
+    uids.ExplicitVRBigEndian,
+    uids.DeflatedExplicitVRLittleEndian,
+)
+# Transfer syntax to the plugins of pydicom that may decode it, in order.
+CODECS: dict[str, tuple[str, ...]] = {
+    uids.JPEGBaseline8Bit: ("pillow",),
+    uids.JPEGExtended12Bit: ("pillow",),
+    uids.JPEGLossless: ("gdcm",),
+    uids.JPEGLosslessSV1: ("gdcm",),
+    uids.JPEGLSLossless: ("pyjpegls",),
+    uids.JPEGLSNearLossless: ("pyjpegls",),
+    uids.JPEG2000Lossless: ("pillow", "pylibjpeg"),
+    uids.JPEG2000: ("pillow", "pylibjpeg"),
+    uids.HTJ2KLossless: ("pylibjpeg",),
+    uids.HTJ2KLosslessRPCL: ("pylibjpeg",),
+    uids.HTJ2K: ("pylibjpeg",),
+}
+ITEM = b"\xfe\xff\x00\xe0"
+READ_SYNTAXES = (*NATIVE, uids.RLELossless, *CODECS)
+
+gdcm.Trace.WarningOff()
+gdcm.Trace.ErrorOff()
+
+
+def check_syntax(syntax: str) -> None:
+    """Raises UnknownFormat for a transfer syntax that is not read here."""
+    if syntax not in READ_SYNTAXES:
+        name = uids.UID(syntax).name if syntax in uids.UID_dictionary else "one that the standard does not list"
+        raise UnknownFormat(
+            f"DICOM in the transfer syntax {name}",
+            "uncompressed, deflated, RLE, JPEG, JPEG-LS, JPEG 2000 or HTJ2K",
+            "Convert it to Explicit VR Little Endian.",
+            "transfer_syntax",
+        )
+
+
+def frames(parsed: Parsed, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """The wanted frames (0-based), each (rows, columns, samples) in native byte order, stored values, colour as RGB.
+
+    Raises UnusableImage, also for a frame that declares another size than the header.
+    """
+    check_syntax(parsed.syntax)
+    dataset = _with_pixels(parsed)
+    _check_length(dataset.PixelData, parsed.syntax, layout)
+    for index in wanted:
+        with decoding("DICOM"):
+            frame = _frame(dataset, layout, index).reshape(layout.rows, layout.columns, layout.samples)
+            frame = _clean(frame, layout)
+        yield frame
+
+
+def _check_length(stored: bytes, syntax: str, layout: Layout) -> None:
+    if syntax in NATIVE and len(stored) < layout.frames * layout.native_bytes:
+        raise truncated("DICOM")
+    if syntax not in NATIVE and stored[:4] != ITEM:
+        raise malformed("DICOM", "whose compressed pixels are not in fragments")
+
+
+def _with_pixels(parsed: Parsed) -> Dataset:
+    dataset = Dataset()
+    dataset.file_meta = parsed.dataset.file_meta
+    names = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored")
+    for name in (*names, "PixelRepresentation", "PlanarConfiguration", "NumberOfFrames"):
+        if parsed.dataset.get(name) not in (None, ""):
+            setattr(dataset, name, parsed.dataset[name].value)
+    dataset.PixelRepresentation = parsed.dataset.get("PixelRepresentation") or 0
+    if dataset.SamplesPerPixel > 1 and "PlanarConfiguration" not in dataset:
+        dataset.PlanarConfiguration = 0
+    dataset.set_original_encoding(parsed.implicit, parsed.little)
+    stored, vr = parsed.pixels()
+    dataset.add_new(PIXELS, vr if parsed.syntax in NATIVE else "OB", stored)
+    return dataset
+
+
+def _frame(dataset: Dataset, layout: Layout, index: int) -> NDArray[Any]:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax == uids.RLELossless:
+        return _rle(dataset, layout, index)
+    decoder = get_decoder(syntax)
+    if syntax in NATIVE:
+        return decoder.as_array(dataset, index=index)[0]
+    _check_codestream(get_frame(dataset.PixelData, index, number_of_frames=layout.frames), layout)
+    return _first_of(CODECS[syntax], decoder, dataset, index)
+
+
+def _first_of(plugins: Sequence[str], decoder: Any, dataset: Dataset, index: int) -> NDArray[Any]:
+    """By the first plugin that can. Raises what the last one does."""
+    for plugin in plugins[:-1]:
+        try:
+            return np.asarray(decoder.as_array(dataset, index=index, decoding_plugin=plugin)[0])
+        except Exception:  # noqa: S112 -- each plugin throws its own kinds, and the next one may well succeed
+            continue
+    return np.asarray(decoder.as_array(dataset, index=index, decoding_plugin=plugins[-1])[0])
+
+
+def _rle(dataset: Dataset, layout: Layout, index: int) -> NDArray[Any]:
+    packed = get_frame(dataset.PixelData, index, number_of_frames=layout.frames)
+    pixels: NDArray[Any] = decoded_rle(packed, layout)
+    ybr = layout.photometric == "YBR_FULL"
+    return np.asarray(convert_color_space(pixels, "YBR_FULL", "RGB")) if ybr else pixels
+
+
+def _check_codestream(frame: bytes, layout: Layout) -> None:
+    found = declared(frame)
+    if found is None:
+        raise malformed("DICOM", "with a compressed frame that has no readable header")
+    wanted = (layout.columns, layout.rows, layout.samples)
+    if found[:3] != wanted or found.bits > layout.allocated:
+        raise malformed("DICOM", "whose compressed frame declares another size than its header")
+
+
+def _clean(frame: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Stored values alone: what lies above or below the stored bits is cut off, signs are kept."""
+    native = frame.astype(frame.dtype.newbyteorder("="), copy=False)
+    bits = 8 * native.dtype.itemsize
+    if layout.photometric in COLOUR or native.dtype.kind not in "iu" or bits <= layout.stored:
+        return native
+    kind = "i" if layout.signed else "u"
+    unsigned = native.view(f"u{native.dtype.itemsize}")
+    up, down = bits - 1 - min(layout.high, bits - 1), bits - layout.stored
+    if not layout.signed and up + layout.stored == bits and int(unsigned.max()) >> layout.stored == 0:
+        return unsigned
+    return np.left_shift(unsigned, up).view(f"{kind}{native.dtype.itemsize}") >> down

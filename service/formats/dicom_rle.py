@@ -1,0 +1,54 @@
+"""RLE Lossless (PS3.5 annex G) under a cap: a frame never grows beyond the pixels that its header declares."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.formats.dicom_layout import Layout
+from service.formats.guard import malformed
+
+HEADER, MOST_SEGMENTS = 64, 15
+# A run of so many bytes is told by 257 minus the count; what is less is a literal stretch of count plus one.
+RUNS_FROM, NOTHING = 129, 128
+
+
+def decoded_rle(frame: bytes, layout: Layout) -> NDArray[np.unsignedinteger]:
+    """Unsigned (rows, columns, samples). Raises UnusableImage for segments that do not fill or overfill the frame."""
+    depth = layout.allocated // 8
+    pixels = layout.rows * layout.columns
+    parts = [_unpacked(part, pixels) for part in _segments(frame, layout.samples * depth)]
+    # Each byte of each sample is a segment of its own, the most significant first.
+    planes = np.frombuffer(b"".join(parts), np.uint8).reshape(layout.samples, depth, pixels)
+    whole = np.ascontiguousarray(planes.transpose(2, 0, 1)).view(f">u{depth}")
+    return whole.reshape(layout.rows, layout.columns, layout.samples).astype(f"u{depth}")
+
+
+def _segments(frame: bytes, wanted: int) -> list[bytes]:
+    if len(frame) < HEADER:
+        raise malformed("DICOM", "with an RLE frame that has no header")
+    count, *offsets = struct.unpack(f"<{MOST_SEGMENTS + 1}I", frame[:HEADER])
+    bounds = [*offsets[:count], len(frame)] if count == wanted else []
+    if not bounds or bounds[0] < HEADER or sorted(bounds) != bounds:
+        raise malformed("DICOM", f"with an RLE frame that is not in {wanted} segments")
+    return [frame[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+
+
+def _unpacked(packed: bytes, size: int) -> bytes:
+    """PackBits to exactly ``size`` bytes."""
+    out, at, end = bytearray(), 0, len(packed)
+    while len(out) < size and at < end:
+        head = packed[at]
+        if head >= RUNS_FROM:
+            out += packed[at + 1 : at + 2] * (257 - head)
+            at += 2
+        elif head < NOTHING:
+            out += packed[at + 1 : at + 2 + head]
+            at += 2 + head
+        else:
+            at += 1
+    if len(out) < size:
+        raise malformed("DICOM", "whose RLE frame ends before its last pixel")
+    return bytes(out[:size])

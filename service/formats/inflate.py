@@ -1,0 +1,54 @@
+"""Compressed streams under a cap: as much is inflated as was asked for, and never more."""
+
+from __future__ import annotations
+
+import zlib
+
+from service.errors import TooLarge
+from service.formats.guard import truncated
+
+GZIP_MAGIC = b"\x1f\x8b"
+# Window sizes as zlib counts them: a bare deflate stream, and one in a gzip wrapper.
+BARE, GZIP = -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
+PIECE = 1 << 20
+
+
+def beginning(content: bytes, count: int) -> bytes:
+    """At most ``count`` bytes of a gzip stream's start; none where it is broken."""
+    try:
+        return zlib.decompressobj(GZIP).decompress(content, count)
+    except zlib.error:
+        return b""
+
+
+def inflated(content: bytes, cap: int, kind: str, wrapper: int = BARE) -> bytes:
+    """The whole stream. Raises TooLarge over ``cap`` bytes, UnusableImage when it ends early, zlib.error."""
+    stream = zlib.decompressobj(wrapper)
+    # One byte more tells a stream that ends at the cap from one that goes on.
+    whole = stream.decompress(content, cap + 1)
+    if len(whole) > cap:
+        raise TooLarge(
+            f"a compressed {kind} file that grows beyond {cap} bytes",
+            f"at most {cap} bytes",
+            "Send it without this compression.",
+        )
+    if not stream.eof:
+        raise truncated(kind)
+    return whole
+
+
+def inflated_range(content: bytes, start: int, count: int, kind: str) -> bytearray:
+    """Bytes ``start`` to ``start + count`` of a gzip stream, the rest thrown away piece by piece.
+
+    Raises UnusableImage when it ends before them, zlib.error.
+    """
+    stream, waiting, passed = zlib.decompressobj(GZIP), content, 0
+    kept = bytearray()
+    while len(kept) < count:
+        piece = stream.decompress(waiting, PIECE)
+        waiting = stream.unconsumed_tail
+        if not piece and (stream.eof or not waiting):
+            raise truncated(kind)
+        kept += piece[max(0, start - passed) :][: count - len(kept)]
+        passed += len(piece)
+    return kept
