@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -18,13 +17,13 @@ from service.api.catalogue import libraries
 from service.engine import Engine
 from service.errors import SetupError
 from service.manifest import read_manifest, verified_weights
+from service.network import installed_runtimes
 from service.settings import Settings
 
 Verdict = Literal["ok", "warning", "failed"]
 HERE = Path(__file__).resolve().parent
 # Named as plainly as other people's packages are: one of theirs may stand before ours on the path.
 OWN_PACKAGES = ("service", "models", "training")
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 PYTHON = (3, 11)
 
 
@@ -57,23 +56,13 @@ def _python() -> Check:
 
 
 def _runtimes() -> Check:
-    installed = [name for name in RUNTIMES if installed_version(name)]
-    if len(installed) == 1:
-        return Check("onnx runtime", "ok", f"{installed[0]} {installed_version(installed[0])}")
+    found = " and ".join(f"{name} {version}" for name, version in installed_runtimes().items())
     return Check(
         "onnx runtime",
-        "failed",
-        " and ".join(installed) or "none",
+        "ok" if len(installed_runtimes()) == 1 else "failed",
+        found or "none",
         "Keep exactly one: both write into one folder, so uninstall both and install the one you want.",
     )
-
-
-def installed_version(name: str) -> str | None:
-    """Version of a distribution, None where it is not installed."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _package(name: str) -> Check:
@@ -112,7 +101,7 @@ def _digests(folder: Path) -> str:
 
 def _provider(settings: Settings) -> Check:
     def found() -> str:
-        engine = Engine.open(settings.pipeline_roots, settings.device, settings.network_threads)
+        engine = Engine.open(settings.pipeline_roots, settings.device, settings.network_threads, settings.gpu_memory)
         return f"{engine.provider}, asked for {settings.device}"
 
     return _guarded("provider in use", found)

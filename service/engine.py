@@ -16,7 +16,7 @@ from service.image import Image, Point, Region
 from service.loading import load_networks
 from service.manifest import Manifest, read_manifest
 from service.measure import Finding, findings
-from service.network import Device
+from service.network import GPU_MEMORY, Device
 from service.result import CascadeResult, Flag
 from service.stages import build_stage
 
@@ -65,13 +65,21 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class LoadedPipeline:
-    """One pipeline version, its networks in memory. ``card`` is Markdown; ``default``: when no version is asked."""
+    """One pipeline version, its networks in memory.
+
+    ``card`` is Markdown; ``default``: when no version is asked; ``providers``: what each weight file's session reports.
+    """
 
     manifest: Manifest
     card: str
     default: bool
     cascade: Cascade
-    provider: str
+    providers: Mapping[str, str]
+
+    @property
+    def provider(self) -> str:
+        """What its sessions run on; all of it where they differ."""
+        return ", ".join(sorted(set(self.providers.values())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +89,15 @@ class Engine:
     loaded: tuple[LoadedPipeline, ...]
 
     @staticmethod
-    def open(folders: Sequence[Path] = (BUNDLED,), device: str = "auto", threads: int = 1) -> Engine:
+    def open(
+        folders: Sequence[Path] = (BUNDLED,), device: str = "auto", threads: int = 1, gpu_memory: int = GPU_MEMORY
+    ) -> Engine:
         """Load every ``<folder>/<name>/<version>``; of two with the same name and version the later folder's is used.
 
-        Raises the SetupError tree: nothing is served unless everything is right.
+        ``gpu_memory`` is the most that one network may take on a GPU, in bytes. Raises the SetupError tree: nothing is
+        served unless everything is right.
         """
-        where = Device.parse(device, threads)
+        where = Device.parse(device, threads, gpu_memory)
         chosen = {(path.parent.name, path.name): path for folder in folders for path in _pipeline_folders(folder)}
         newest = {name: max((v for n, v in chosen if n == name), key=_order) for name, _ in chosen}
         loaded = [_load(path, where, newest[name] == v) for (name, v), path in sorted(chosen.items())]
@@ -98,8 +109,8 @@ class Engine:
 
     @property
     def provider(self) -> str:
-        """What ONNX Runtime really runs on, as its sessions report."""
-        return self.loaded[0].provider
+        """What ONNX Runtime really runs on, as its sessions report; all of it where they differ."""
+        return ", ".join(sorted({name for one in self.loaded for name in one.providers.values()}))
 
     def pipelines(self) -> tuple[LoadedPipeline, ...]:
         """All loaded versions, by name and version."""
@@ -165,8 +176,12 @@ def _load(folder: Path, device: Device, default: bool) -> LoadedPipeline:
         ) from error
     networks = {stage.name: load_networks(folder, stage, device) for stage in manifest.stages}
     cascade = Cascade(manifest, tuple(build_stage(stage, networks[stage.name]) for stage in manifest.stages))
-    providers = [network.provider for roles in networks.values() for network in roles.values()]
-    return LoadedPipeline(manifest, card, default, cascade, providers[0])
+    providers = {
+        stage.weights[role].file: network.provider
+        for stage in manifest.stages
+        for role, network in networks[stage.name].items()
+    }
+    return LoadedPipeline(manifest, card, default, cascade, providers)
 
 
 def _provenance(pipeline: LoadedPipeline, image: Image) -> dict[str, object]:

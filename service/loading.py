@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.errors import WeightsError
-from service.frame import input_channels
+from service.frame import BATCH, input_channels
 from service.manifest import StageSpec, verified_weights
-from service.network import Device, Float, Network, OnnxNetwork
+from service.network import CUDA, Device, Float, Network, OnnxNetwork
 
 # Without the batch axis; None where any length goes.
 Shape = tuple[int | None, ...]
@@ -26,12 +26,23 @@ def load_networks(folder: Path, stage: StageSpec, device: Device) -> dict[str, N
         path = folder / stage.weights[role].file
         network = OnnxNetwork(verified_weights(folder, stage.weights[role]), str(path), device)
         _check_inputs(path, network, stage, outputs if role == "decoder" else None)
-        # A prompt's networks run one by one; elsewhere two at once show a graph that has forgotten its batch.
-        outputs = network.warm(1 if stage.kind == "prompt" else 2)
+        outputs = _warm(network, stage)
         if role != "encoder":
             _check_outputs(path, stage, outputs)
         networks[role] = network
     return networks
+
+
+def _warm(network: OnnxNetwork, stage: StageSpec) -> dict[str, Float]:
+    """The outputs for zeros: of a prompt for one, its networks run one by one; elsewhere for two at once, which shows a
+    graph that has forgotten its batch."""
+    if stage.kind == "prompt":
+        return network.warm(1)
+    if network.provider == CUDA:
+        # Kernels are chosen once for each shape; the largest first, so that the arena grows once.
+        for batch in range(BATCH, 0, -1):
+            network.warm(batch)
+    return network.warm(2)
 
 
 def _check_inputs(path: Path, network: OnnxNetwork, stage: StageSpec, embedding: dict[str, Float] | None) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from threading import Lock
 from typing import Protocol
 
@@ -18,7 +22,15 @@ from service.errors import DeviceError, WeightsError
 
 Float = NDArray[np.float32]
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+CUDA_OPTIONS = {
+    # An exhaustive search costs hundreds of milliseconds for each new batch size.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+    # TF32 rounds to ten bits: masks would differ from those on a CPU, which every card's figures were measured on.
+    "use_tf32": "0",
+}
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+GPU_MEMORY = 4 * 2**30
 ERRORS_ONLY = 3
 EMBEDDING_BYTES = 256 * 2**20
 
@@ -39,21 +51,26 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Device:
-    """Where sessions run. ``kind`` ``auto`` takes a GPU when one works; ``threads`` are those of one run on the CPU."""
+    """Where sessions run.
+
+    ``kind`` ``auto`` takes a GPU when one works; ``threads`` are those of one run on the CPU; ``memory`` is the most
+    that one session's arena may take on a GPU, in bytes.
+    """
 
     kind: str = "cpu"
     index: int = 0
     threads: int = 1
+    memory: int = GPU_MEMORY
 
     @staticmethod
-    def parse(text: str, threads: int = 1) -> Device:
+    def parse(text: str, threads: int = 1, memory: int = GPU_MEMORY) -> Device:
         """From ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. Raises DeviceError."""
         kind, colon, index = text.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
             raise DeviceError(
                 f"device {text!r}", "auto, cpu, cuda or cuda:<number>", "Set BREAST_CASCADE_DEVICE to one of these."
             )
-        return Device(kind, int(index or 0), threads)
+        return Device(kind, int(index or 0), threads, memory)
 
 
 class OnnxNetwork:
@@ -66,7 +83,7 @@ class OnnxNetwork:
 
     Raises:
         WeightsError: the file is no usable graph, or an input is not float32 with only its batch dynamic.
-        DeviceError: a GPU was asked for and the session does not use it.
+        DeviceError: a GPU was asked for and the session does not use it, or both builds of ONNX Runtime are there.
     """
 
     def __init__(self, content: bytes, name: str, device: Device) -> None:
@@ -103,8 +120,30 @@ class OnnxNetwork:
             return self.run(zeros)
 
 
+def installed_runtimes() -> dict[str, str]:
+    """Version by name of every build of ONNX Runtime that is installed; there should be one."""
+    found = {}
+    for name in RUNTIMES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def _no_cuda(found: str) -> DeviceError:
-    return DeviceError(found, CUDA, "Install onnxruntime-gpu with its CUDA libraries, or set cpu.")
+    return DeviceError(
+        found, CUDA, "Install onnxruntime-gpu with its CUDA libraries and the NVIDIA driver they need, or set cpu."
+    )
+
+
+def _check_one_runtime() -> None:
+    if len(found := installed_runtimes()) > 1:
+        raise DeviceError(
+            " and ".join(f"{name} {version}" for name, version in found.items()),
+            "one of them: both write into one folder, where the CPU build wins without a word",
+            "Uninstall both and install the one you want, or set cpu.",
+        )
 
 
 def _shape(axes: list[int | str | None]) -> tuple[int | None, ...]:
@@ -122,12 +161,54 @@ def _readable(name: str, wanted: str) -> Iterator[None]:
 
 
 def _session(content: bytes, name: str, device: Device) -> onnxruntime.InferenceSession:
+    if device.kind == "cpu":
+        return _on_cpu(content, name, device)
+    _check_one_runtime()
     available = onnxruntime.get_available_providers()
-    if device.kind == "cuda" and CUDA not in available:
+    if CUDA in available:
+        return _on_gpu(content, name, device)
+    if device.kind == "cuda":
         raise _no_cuda(f"an ONNX Runtime with {', '.join(available)}")
-    providers = _providers(device, CUDA in available)
+    return _on_cpu(content, name, device)
+
+
+def _on_cpu(content: bytes, name: str, device: Device) -> onnxruntime.InferenceSession:
     with _readable(name, "a graph in one file that ONNX Runtime loads"):
-        return onnxruntime.InferenceSession(content, _options(device.threads), providers=providers)
+        return _opened(content, device, [CPU])
+
+
+def _on_gpu(content: bytes, name: str, device: Device) -> onnxruntime.InferenceSession:
+    _load_cuda_libraries()
+    options = {**CUDA_OPTIONS, "device_id": str(device.index), "gpu_mem_limit": str(device.memory)}
+    try:
+        return _opened(content, device, [(CUDA, options), CPU])
+    except Exception as error:  # onnxruntime's exceptions have no common base below it
+        # Where the graph is at fault, this says so.
+        session = _on_cpu(content, name, device)
+        if device.kind == "cuda":
+            raise _no_cuda(f"{name}: {_reason(error)}") from error
+        return session
+
+
+@cache
+def _load_cuda_libraries() -> None:
+    """CUDA and cuDNN as wheels lie where no loader looks. Without this the session falls back to the CPU."""
+    # What it cannot load it prints, and stdout belongs to the command's data.
+    with redirect_stdout(sys.stderr):
+        onnxruntime.preload_dlls()
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    cuda = re.search(r"CUDA failure [^;\n]{1,120}", text)
+    return cuda[0].strip() if cuda else f"{text.partition(chr(10))[0]:.120}"
+
+
+def _opened(
+    content: bytes, device: Device, providers: list[str | tuple[str, dict[str, str]]]
+) -> onnxruntime.InferenceSession:
+    # Left to itself, a session whose GPU fails goes on with the CPU, also in the middle of its work.
+    return onnxruntime.InferenceSession(content, _options(device.threads), providers=providers, enable_fallback=0)
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -140,11 +221,6 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     # Weights in further files would be read from the current directory, unchecked. Below the null device lies nothing.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return options
-
-
-def _providers(device: Device, cuda: bool) -> list[str | tuple[str, dict[str, str]]]:
-    gpu = (CUDA, {**CUDA_OPTIONS, "device_id": str(device.index)})
-    return [gpu, CPU] if cuda and device.kind in ("cuda", "auto") else [CPU]
 
 
 @dataclass(eq=False)

@@ -18,12 +18,21 @@ from service.api.contract import LATER_PROBLEM, NOT_FOUND_PROBLEM
 from service.api.state import service_of
 from service.engine import LoadedPipeline
 from service.errors import UnknownPipeline
-from service.manifest import Manifest
 
 HERE = Path(package.__file__).resolve().parent
 WEB, SAMPLES = HERE / "web", HERE / "samples"
 # What decides on pixels and answers: to be told when a result is to be repeated.
-LIBRARIES = ("fastapi", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "pydantic", "starlette", "uvicorn")
+LIBRARIES = (
+    "fastapi",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "opencv-python-headless",
+    "pillow",
+    "pydantic",
+    "starlette",
+    "uvicorn",
+)
 
 router = APIRouter(tags=["catalogue"])
 page = APIRouter(include_in_schema=False)
@@ -71,7 +80,7 @@ async def version(request: Request) -> schemas.VersionBody:
         python=platform.python_version(),
         libraries=libraries(),
         provider=engine.provider if engine else None,
-        pipelines=[_digests(loaded.manifest) for loaded in engine.pipelines()] if engine else [],
+        pipelines=[_digests(loaded) for loaded in engine.pipelines()] if engine else [],
     )
 
 
@@ -143,6 +152,9 @@ def pipeline_body(loaded: LoadedPipeline) -> schemas.PipelineBody:
     )
 
 
-def _digests(manifest: Manifest) -> schemas.PipelineDigestsBody:
+def _digests(loaded: LoadedPipeline) -> schemas.PipelineDigestsBody:
+    manifest = loaded.manifest
     files = {one.file: one.sha256 for stage in manifest.stages for one in stage.weights.values()}
-    return schemas.PipelineDigestsBody(name=manifest.name, version=manifest.version, weights=files)
+    return schemas.PipelineDigestsBody(
+        name=manifest.name, version=manifest.version, weights=files, providers=dict(loaded.providers)
+    )

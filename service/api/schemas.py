@@ -194,11 +194,12 @@ class HealthBody(Body):
 
 
 class PipelineDigestsBody(Body):
-    """Which weights one pipeline runs: sha256 by file name."""
+    """Which weights one pipeline runs: sha256 by file name; and what the session of each file runs on."""
 
     name: str
     version: str
     weights: dict[str, str]
+    providers: dict[str, str]
 
 
 class VersionBody(Body):

@@ -60,7 +60,7 @@ class Service:
 
 def open_engine(settings: Settings) -> Engine:
     """All pipelines that the settings name, checked and warm. Raises SetupError."""
-    return Engine.open(settings.pipeline_roots, settings.device, settings.network_threads)
+    return Engine.open(settings.pipeline_roots, settings.device, settings.network_threads, settings.gpu_memory)
 
 
 def service_of(connection: HTTPConnection) -> Service:

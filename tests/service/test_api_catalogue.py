@@ -104,6 +104,7 @@ def test_version_tells_what_runs(tiny_client: httpx.Client, tiny_engine: Engine)
     assert body["libraries"]["numpy"] == metadata.version("numpy")
     (pipeline,) = body["pipelines"]
     assert set(pipeline["weights"]) == {"localise.onnx", "segment.onnx", "classify.onnx"}
+    assert pipeline["providers"] == dict.fromkeys(pipeline["weights"], "CPUExecutionProvider")
     assert tiny_engine.pipelines()[0].manifest.stages[0].weights["network"].sha256 in pipeline["weights"].values()
 
 

@@ -211,7 +211,7 @@ def found(name: str, monkeypatch: pytest.MonkeyPatch) -> doctor.Check:
 
 @pytest.mark.parametrize("installed", [set(), {"onnxruntime", "onnxruntime-gpu"}])
 def test_doctor_wants_exactly_one_runtime(monkeypatch: pytest.MonkeyPatch, installed: set[str]) -> None:
-    monkeypatch.setattr(doctor, "installed_version", lambda name: "1.0" if name in installed else None)
+    monkeypatch.setattr(doctor, "installed_runtimes", lambda: dict.fromkeys(installed, "1.0"))
     check = found("onnx runtime", monkeypatch)
     assert (check.verdict, "exactly one" in check.remedy) == ("failed", True)
 

@@ -3,18 +3,21 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import yaml
 
+from service import loading
 from service.api.parameters import read_parameters
 from service.engine import Engine, Request, software
 from service.errors import BadParameter, DeviceError, ManifestError, UnknownPipeline, WeightsError
+from service.frame import BATCH
 from service.image import Region
-from service.network import CUDA, onnxruntime
+from service.network import CUDA, Device, onnxruntime
 from tests import tiny_graphs, tiny_pipeline
 from tests.fakes import picture, square
 
@@ -150,6 +153,32 @@ def test_the_only_pipeline_needs_no_name(engine: Engine) -> None:
 
 def test_the_provider_is_what_sessions_report(engine: Engine) -> None:
     assert engine.provider == engine.pipeline("tiny").provider == "CPUExecutionProvider"
+    files = ("localise.onnx", "segment.onnx", "classify.onnx")
+    assert engine.pipeline("tiny").providers == dict.fromkeys(files, "CPUExecutionProvider")
+
+
+def test_sessions_that_run_on_different_devices_are_all_told(engine: Engine) -> None:
+    (tiny,) = engine.pipelines()
+    mixed = Engine((tiny, replace(tiny, providers={"a.onnx": CUDA, "b.onnx": "CPUExecutionProvider"})))
+    assert tiny.provider == "CPUExecutionProvider"
+    assert mixed.provider == mixed.loaded[1].provider == "CPUExecutionProvider, CUDAExecutionProvider"
+
+
+def test_on_a_gpu_every_batch_size_is_warmed_the_largest_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnGpu(loading.OnnxNetwork):
+        warmed: ClassVar[list[int]] = []
+
+        def __init__(self, content: bytes, name: str, device: Device) -> None:
+            super().__init__(content, name, device)
+            self.provider = CUDA
+
+        def warm(self, batch: int) -> dict[str, Any]:
+            self.warmed.append(batch)
+            return super().warm(batch)
+
+    monkeypatch.setattr(loading, "OnnxNetwork", OnGpu)
+    assert Engine.open((root,), "cpu").provider == CUDA
+    assert OnGpu.warmed == [*range(BATCH, 0, -1), 2] * 3
 
 
 @pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime knows CUDA")

@@ -1,5 +1,7 @@
 """ONNX files in, networks out, or an error that says why not."""
 
+import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,13 @@ import onnx
 import onnxruntime
 import pytest
 
+from service import network as network_module
 from service.errors import DeviceError, WeightsError
-from service.network import CPU, CUDA, Device, OnnxNetwork
+from service.network import CPU, CUDA, Device, OnnxNetwork, installed_runtimes
 from tests import tiny_graphs
 
 ON_CPU = Device("cpu")
+MISSING = "Failed to load libcudart.so.13\n"
 cpu_only = pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime knows CUDA")
 
 
@@ -85,14 +89,14 @@ def test_weights_in_a_file_beside_are_refused(location: str, tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("text", "device"),
     [
-        ("auto", Device("auto", 0, 3)),
-        ("cpu", Device("cpu", 0, 3)),
-        ("cuda", Device("cuda", 0, 3)),
-        ("cuda:2", Device("cuda", 2, 3)),
+        ("auto", Device("auto", 0, 3, 2**30)),
+        ("cpu", Device("cpu", 0, 3, 2**30)),
+        ("cuda", Device("cuda", 0, 3, 2**30)),
+        ("cuda:2", Device("cuda", 2, 3, 2**30)),
     ],
 )
 def test_devices_are_parsed(text: str, device: Device) -> None:
-    assert Device.parse(text, 3) == device
+    assert Device.parse(text, 3, 2**30) == device
 
 
 @pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "auto:0", "CPU", "cuda:1:2"])
@@ -114,21 +118,93 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
     assert network(tiny_graphs.threshold(), Device("auto")).provider == CPU
 
 
+class Gpu:
+    """An ONNX Runtime built for CUDA, on a computer that has none: what it was asked, and how it fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failure: Exception | None = None) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self._failure = failure
+        self._real = onnxruntime.InferenceSession
+        network_module._load_cuda_libraries.cache_clear()
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+        monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write(MISSING))
+        monkeypatch.setattr(onnxruntime, "InferenceSession", self._session)
+
+    def _session(self, content: bytes, options: Any, providers: list[Any], **further: Any) -> Any:
+        self.asked.append({"providers": providers, **further})
+        if self._failure is not None and providers[0] != CPU:
+            raise self._failure
+        return self._real(content, options, providers=[CPU])
+
+
 def test_a_gpu_that_the_session_does_not_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As with a CUDA build whose libraries are missing: the provider is listed, the session falls back without a word.
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    real = onnxruntime.InferenceSession
-    asked: list[Any] = []
-
-    def falls_back(content: bytes, options: Any, providers: list[Any]) -> Any:
-        asked.extend(providers)
-        return real(content, options, providers=[CPU])
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", falls_back)
+    # As without the CUDA libraries or the driver: the provider is listed, the session falls back without an error.
+    Gpu(monkeypatch)
     with pytest.raises(
         DeviceError, match=r"Found tiny\.onnx runs on CPUExecutionProvider; wanted CUDAExecutionProvider"
     ):
         network(tiny_graphs.threshold(), Device("cuda", 1))
-    assert asked[0][0] == CUDA
-    assert asked[0][1]["device_id"] == "1"
     assert network(tiny_graphs.threshold(), Device("auto")).provider == CPU
+
+
+def test_a_gpu_that_fails_is_refused_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = RuntimeError("/src/info.cc:63 parse\nCUDA failure 100: no CUDA-capable device is detected ; GPU=-1")
+    Gpu(monkeypatch, failure)
+    with pytest.raises(
+        DeviceError, match=r"Found tiny\.onnx: CUDA failure 100: no CUDA-capable device is detected; wanted CUDA"
+    ):
+        network(tiny_graphs.threshold(), Device("cuda"))
+    # Where nobody insists on the GPU, the CPU does it.
+    assert network(tiny_graphs.threshold(), Device("auto")).provider == CPU
+
+
+def test_a_gpu_that_fails_otherwise_is_refused_with_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    Gpu(monkeypatch, RuntimeError("Unknown provider option: nonsense\nstack"))
+    with pytest.raises(DeviceError, match=r"Found tiny\.onnx: Unknown provider option: nonsense; wanted CUDA"):
+        network(tiny_graphs.threshold(), Device("cuda"))
+
+
+@pytest.mark.parametrize("kind", ["auto", "cuda"])
+def test_a_bad_graph_is_not_the_gpus_fault(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Gpu(monkeypatch, RuntimeError("no graph"))
+    with pytest.raises(WeightsError, match=r"tiny\.onnx: .*; wanted a graph in one file that ONNX Runtime loads"):
+        network(b"garbage", Device(kind))
+
+
+def test_what_a_gpu_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(monkeypatch)
+    network(tiny_graphs.threshold(), Device("auto", 1, memory=2**30))
+    ((cuda, options), cpu) = gpu.asked[0]["providers"]
+    assert (cuda, cpu) == (CUDA, CPU)
+    assert options == {
+        "device_id": "1",
+        "gpu_mem_limit": "1073741824",
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+    }
+    assert gpu.asked[0]["enable_fallback"] == 0
+
+
+def test_cuda_libraries_that_are_missing_are_told_on_stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Gpu(monkeypatch)
+    for _ in range(2):
+        network(tiny_graphs.threshold(), Device("auto"))
+    assert capsys.readouterr() == ("", MISSING)
+
+
+@pytest.mark.parametrize("kind", ["auto", "cuda"])
+def test_both_builds_of_the_runtime_are_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: "1.31.1")
+    with pytest.raises(
+        DeviceError,
+        match=r"Found onnxruntime 1\.31\.1 and onnxruntime-gpu 1\.31\.1; wanted one of them: .*Uninstall both",
+    ):
+        network(tiny_graphs.threshold(), Device(kind))
+    assert network(tiny_graphs.threshold()).provider == CPU
+
+
+def test_one_build_of_the_runtime_is_installed_here() -> None:
+    assert list(installed_runtimes()) in (["onnxruntime"], ["onnxruntime-gpu"])

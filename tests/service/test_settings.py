@@ -34,14 +34,14 @@ def test_data_lies_in_the_home_without_xdg(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     texts = {"DATA_DIR": str(tmp_path), "PIPELINES_DIR": "/srv/pipelines", "DEVICE": "cuda:1", "ACCESS": "off"}
-    texts |= {"THREADS": "3", "SLOTS": "4"}
+    texts |= {"THREADS": "3", "SLOTS": "4", "GPU_MEMORY": "2147483648"}
     for name, text in texts.items():
         monkeypatch.setenv(PREFIX + name, text)
     settings = read_settings()
     assert (settings.data_dir, settings.device, settings.access) == (tmp_path, "cuda:1", "off")
     # The later one wins.
     assert settings.pipeline_roots == (BUNDLED, Path("/srv/pipelines"))
-    assert (settings.network_threads, settings.slots) == (3, 4)
+    assert (settings.network_threads, settings.slots, settings.gpu_memory) == (3, 4, 2**31)
 
 
 def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +57,7 @@ def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("MAX_BYTES", "0"),
         ("MAX_PIXELS", "90000000"),
         ("SLOTS", "0"),
+        ("GPU_MEMORY", "4"),
         ("THREADS", "many"),
         ("QUEUE_LENGTH", "-1"),
     ],
