@@ -1,9 +1,13 @@
-"""Findings of a mask: area, axes, volume, outline."""
+"""Findings of a mask: area, axes, volume, outline, place in the patient.
+
+Lengths are those between the outermost edge midpoints of pixels, in the plane of one slice (the largest of a volume),
+so that a row of n pixels is n pixels long; areas and volumes count pixels and voxels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,12 +15,15 @@ from numpy.typing import NDArray
 
 from service.components import Component, components
 from service.image import Image, Mask, Spacing
+from service.location import NO_ORIENTATION, Location, Place, locate
 from service.result import Patch
 
 MM3_PER_ML = 1000.0
 # Edge midpoints of a pixel whose centre is (0, 0): their hull measures a shape without the bias that pixel centres (too
 # short by a pixel) or pixel corners (too long on slanted outlines) have.
 EDGE_MIDPOINTS = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5)])
+NIPPLE = "nipple"
+NOWHERE = Location(reason=NO_ORIENTATION)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Finding:
         area_mm2 long_axis_mm short_axis_mm volume_ml: None where the spacing is unknown.
         long_axis_px short_axis_px: greatest extent of the largest slice and the extent at right angles to it.
         centroid: (x, y, z) in pixels, pixel centres at whole numbers.
+        centroid_mm: the same in the patient, LPS; None where the source does not place its voxels in one.
+        location: quadrant and clock face, or why they are not known.
         contour: outer outline of the largest slice, ((x, y), ...) pixel centres, straight runs shortened.
         touches_border: the component reaches the picture's edge.
     """
@@ -51,15 +60,24 @@ class Finding:
     centroid: tuple[float, float, float]
     contour: tuple[tuple[int, int], ...]
     touches_border: bool
+    centroid_mm: Place | None = None
+    location: Location = NOWHERE
 
 
 def findings(mask: Mask, image: Image, patches: Sequence[Patch] = ()) -> tuple[Finding, ...]:
     """All components of all labels, largest first. Through the slices only where depth is space."""
+    by_slice = _by_slice(patches)
+    pairs = found_components(mask, image)
+    measured = [_finding(number, *pair, image, by_slice) for number, pair in enumerate(pairs, start=1)]
+    nipples = [one.centroid_mm for one in measured if one.centroid_mm and NIPPLE in one.label.split("_")]
+    return tuple(replace(one, location=locate(one.centroid_mm, image, nipples)) for one in measured)
+
+
+def found_components(mask: Mask, image: Image) -> list[tuple[str, Component]]:
+    """Label name and voxels behind each of the `findings`, in their order."""
     spatial = image.depth_axis == "space"
     pairs = [(name, one) for id_, name in mask.names.items() for one in components(mask.labels == id_, spatial=spatial)]
-    pairs.sort(key=lambda pair: -pair[1].size)
-    by_slice = _by_slice(patches)
-    return tuple(_finding(number, *pair, image, by_slice) for number, pair in enumerate(pairs, start=1))
+    return sorted(pairs, key=lambda pair: -pair[1].size)
 
 
 def _finding(number: int, label: str, one: Component, image: Image, patches: Mapping[int, Sequence[Patch]]) -> Finding:
@@ -69,7 +87,7 @@ def _finding(number: int, label: str, one: Component, image: Image, patches: Map
     _, dy, dx = image.spacing
     millimetres = None if dx is None or dy is None else axes(outline, (dx, dy))
     long_px, short_px = axes(outline, (1.0, 1.0))
-    region = one.region
+    region, centre = one.region, _centroid(one)
     return Finding(
         id=number,
         label=label,
@@ -83,9 +101,10 @@ def _finding(number: int, label: str, one: Component, image: Image, patches: Map
         long_axis_px=long_px,
         short_axis_px=short_px,
         volume_ml=_volume(one, image),
-        centroid=_centroid(one),
+        centroid=centre,
         contour=tuple((int(x) + region.left, int(y) + region.top) for x, y in outline),
         touches_border=_at_edge(one, image),
+        centroid_mm=image.source.at(*centre) if image.source else None,
     )
 
 

@@ -27,7 +27,7 @@ FROM_NAME, TO_NAME = "tag", "image"
 
 
 def label_studio_tasks(answer: Answer) -> list[dict[str, Any]]:
-    """One task per slice that shows a finding, the first slice's always; ``data.image`` is to be set by the importer."""
+    """One task per slice that shows a finding, and always one for the first; the importer sets ``data.image``."""
     by_slice: dict[int, list[dict[str, Any]]] = {0: []}
     for one in instances(answer):
         by_slice.setdefault(one.region.z0, []).append(_result(one, answer))

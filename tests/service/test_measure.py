@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.image import Image, Mask, Region
 from service.measure import Finding, axes, findings
 from service.result import Patch
+from service.source import Source
 
 NAMES = {1: "lesion", 2: "fat"}
 SPACING = st.floats(0.05, 0.4)
@@ -88,6 +89,64 @@ def test_volume_is_that_of_space_only() -> None:
     (flat,) = found(ball, depth_axis="space", spacing=(None, 0.5, 0.4))
     assert flat.volume_ml is None
     assert flat.area_mm2 == pytest.approx(20)
+
+
+def rotation(first: float, second: float, third: float) -> NDArray[np.float64]:
+    """Turned by these angles about z, y and z again."""
+    turn = np.eye(3)
+    for angle, (i, j) in ((first, (0, 1)), (second, (0, 2)), (third, (0, 1))):
+        step = np.eye(3)
+        step[[i, j], [i, j]] = math.cos(angle)
+        step[i, j], step[j, i] = -math.sin(angle), math.sin(angle)
+        turn = step @ turn
+    return turn
+
+
+ANGLE = st.floats(0, math.pi)
+
+
+@settings(max_examples=25)
+@given(st.tuples(*[st.floats(4, 8)] * 3), st.tuples(ANGLE, ANGLE, ANGLE), st.tuples(*[st.floats(0.3, 0.9)] * 3))
+def test_a_turned_ellipsoid_on_uneven_voxels(half: Any, angles: Any, spacing: Any) -> None:
+    turn = rotation(*angles)
+    form = turn @ np.diag(np.array(half) ** -2.0) @ turn.T
+    sides = [2 * math.ceil(max(half) / d) + 5 for d in spacing]
+    z, y, x = (np.arange(n) - n / 2 + 0.3 for n in sides)
+    at = np.stack(np.meshgrid(z * spacing[0], y * spacing[1], x * spacing[2], indexing="ij"), -1)
+    inside = np.einsum("...i,ij,...j->...", at[..., ::-1], form, at[..., ::-1]) <= 1
+    (one,) = found(inside, spacing=spacing, spacing_source="nifti", depth_axis="space")
+    assert one.volume_ml == pytest.approx(4 / 3 * math.pi * math.prod(half) / 1000, rel=0.05)
+    # Parallel cuts of an ellipsoid are alike and the one through its centre is the largest.
+    short, long = sorted(1 / np.sqrt(np.linalg.eigvalsh(form[:2, :2])))
+    # The nearest slice lies up to half a slice beside the centre.
+    tolerance = 1.5 * max(spacing[1:]) + 2 * long * (1 - math.sqrt(1 - (spacing[0] / 2 / min(half)) ** 2))
+    assert one.long_axis_mm == pytest.approx(2 * long, abs=tolerance)
+    assert one.short_axis_mm == pytest.approx(2 * short, abs=tolerance + 0.01 * long)
+    assert one.area_mm2 == pytest.approx(math.pi * long * short, rel=0.06)
+
+
+def test_the_centroid_lies_in_the_patient_where_the_source_says_how() -> None:
+    labels = np.zeros((3, 8, 9))
+    labels[1, 2:5, 4:7] = 1
+    assert found(labels, depth_axis="space")[0].centroid_mm is None
+    affine = np.array([[0, -0.5, 0, 10], [0.4, 0, 0, -20], [0, 0, -2, 5], [0, 0, 0, 1.0]])
+    (one,) = found(labels, depth_axis="space", source=Source("nifti", affine))
+    assert one.centroid == pytest.approx((5, 3, 1))
+    assert one.centroid_mm == pytest.approx((10 - 0.5 * 3, -20 + 0.4 * 5, 5 - 2))
+
+
+def test_a_nipple_in_the_mask_places_the_other_findings() -> None:
+    labels = np.zeros((1, 60, 60))
+    labels[0, 28:32, 28:32] = 2
+    labels[0, 4:14, 44:54] = 1
+    image = Image(
+        np.zeros((1, 60, 60, 1), np.uint8),
+        laterality="L",
+        source=Source("dicom", np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])),
+    )
+    lesion, nipple = findings(Mask(labels.astype(np.uint8), {1: "lesion", 2: "left_nipple"}), image)
+    assert (lesion.location.quadrant, lesion.location.clock_face) == ("upper_outer", 1)
+    assert nipple.location.quadrant is None
 
 
 def test_the_largest_slice_is_measured_by_its_largest_part() -> None:

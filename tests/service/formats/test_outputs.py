@@ -182,6 +182,9 @@ def test_polygons_filled_again_give_the_mask(height: int, width: int, seed: int)
     assert document["pectoral"] == []
 
 
-def test_polygons_of_a_volume_are_refused() -> None:
-    with pytest.raises(BadParameter, match="one slice for this output"):
-        polygon_document(VOLUME)
+def test_polygons_of_a_volume_name_their_slice() -> None:
+    volume = np.stack([blob(), np.zeros((60, 90), np.uint8), blob()])
+    document = polygon_document(Mask(volume, {1: "lesion", 3: "pectoral"}))
+    assert [one["slice"] for one in document["lesion"]] == [0, 2]
+    (alone,) = polygon_document(mask_of(blob()))["lesion"]
+    assert document["lesion"][1] == {"slice": 2, **alone}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from service.errors import BadParameter, UnusableImage
+from service.errors import UnusableImage
 from service.formats.rle import counts_of, decode, encode, mask_document, packed, plane_of, unpacked
 from service.image import Mask
 from tests.service.formats.pictures import mask_of
@@ -96,9 +96,12 @@ def test_document_of_a_mask_names_every_label() -> None:
     np.testing.assert_array_equal(decode(document["labels"]["pectoral"], (3, 4)), labels == 3)
 
 
-def test_document_of_a_volume_is_refused() -> None:
-    with pytest.raises(BadParameter, match="one slice for this output"):
-        mask_document(Mask(np.zeros((2, 3, 4), np.uint8), {1: "lesion"}))
+def test_document_of_a_volume_has_a_string_per_slice() -> None:
+    volume = (np.arange(24).reshape(2, 3, 4) % 5 == 1).astype(np.uint8)
+    document = mask_document(Mask(volume, {1: "lesion"}))
+    assert document["size"] == [3, 4]
+    planes = [decode(text, (3, 4)) for text in document["labels"]["lesion"]]
+    np.testing.assert_array_equal(planes, volume)
 
 
 def test_a_mammogram_is_fast() -> None:
