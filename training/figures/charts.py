@@ -1,0 +1,106 @@
+"""Charts: training curves, quality against cost, reliability."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from training.figures.canvas import colour, drawing
+from training.metrics.calibration import Reliability
+
+Curves = Mapping[str, NDArray[np.float64]]
+# Axes of the training curves; of two columns the second is dashed.
+SHOWN = {
+    "loss (dashed: validation)": ("loss", "validation_loss"),
+    "validation score": ("validation",),
+    "learning rate": ("learning_rate",),
+}
+
+
+def read_curves(path: Path) -> dict[str, NDArray[np.float64]]:
+    """``curves.csv`` of a run by column, ``epoch`` among them; NaN where a cell is empty.
+
+    Raises FileNotFoundError where there is none, ValueError for what holds no epoch.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Found no {path}; wanted the curves of a run. Train at least one epoch.")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "epoch" not in rows[0]:
+        raise ValueError(f"Found no epoch in {path}; wanted a row for each. Train at least one epoch.")
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+def training_curves(path: Path, runs: Mapping[str, Curves]) -> Path:
+    """Losses (validation dashed), validation score and learning rate of several runs, by name. Returns ``path``."""
+    with drawing(path, (7.0, 2.4)) as figure:
+        for axes, (title, columns) in zip(figure.subplots(1, len(SHOWN)), SHOWN.items(), strict=True):
+            for number, (name, curves) in enumerate(runs.items()):
+                _lines(axes, curves, columns, name, colour(number))
+            axes.set(title=title, xlabel="epoch")
+        figure.axes[1].legend()
+    return path
+
+
+def _lines(axes: Axes, curves: Curves, columns: Sequence[str], name: str, ink: str) -> None:
+    for column, style in zip(columns, ("-", "--"), strict=False):
+        if column in curves:
+            axes.plot(curves["epoch"], curves[column], style, label=name, color=ink, lw=1, marker=".", ms=3)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One method in a chart of quality against cost."""
+
+    name: str
+    cost: float
+    quality: float
+    interval: tuple[float, float]
+
+
+def quality_against_cost(path: Path, points: Sequence[Point], *, quality: str, cost: str) -> Path:
+    """A mark with its 95 % interval for each method, cost on a logarithmic axis. Returns ``path``.
+
+    Raises ValueError without points or for a cost that is not above 0.
+    """
+    if not points or any(not one.cost > 0 for one in points):
+        raise ValueError(f"Found {len(points)} points, not all of a cost above 0; wanted some. Measure the cost first.")
+    with drawing(path, (5.0, 3.4)) as figure:
+        axes = figure.subplots()
+        for number, one in enumerate(points):
+            spread = np.clip([[one.quality - one.interval[0]], [one.interval[1] - one.quality]], 0, None)
+            axes.errorbar(one.cost, one.quality, spread, fmt="o", ms=5, capsize=2, lw=1, color=colour(number))
+            axes.annotate(one.name, (one.cost, one.quality), xytext=(5, 4), textcoords="offset points", fontsize=7)
+        axes.set(xscale="log", xlabel=cost, ylabel=quality)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+        axes.margins(x=0.15)
+        axes.grid(alpha=0.3, lw=0.5)
+    return path
+
+
+def reliability_diagram(path: Path, methods: Mapping[str, Reliability]) -> Path:
+    """Frequency against probability of each method by name, its calibration error beside it. Returns ``path``.
+
+    Below stands how many pixels each bin holds. Raises ValueError without a method.
+    """
+    if not methods:
+        raise ValueError("Found no method; wanted at least one. Give the bins of one network.")
+    with drawing(path, (3.6, 4.4)) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        above.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls="--")
+        for number, (name, bins) in enumerate(methods.items()):
+            text = f"{name} (ECE {bins.error:.3f})"
+            above.plot(bins.confidence, bins.frequency, marker="o", ms=3, lw=1, color=colour(number), label=text)
+            below.stairs(bins.counts, bins.edges, color=colour(number))
+        above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is lesion")
+        above.legend(loc="upper left")
+        below.set(xlabel="probability", ylabel="pixels", yscale="log")
+    return path

@@ -1,0 +1,67 @@
+"""A stage that localises, run by the service's own code: its boxes on cases, for the stages behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.canvas import decide
+from service.engine import Engine
+from service.frame import Frame
+from service.image import Image, Region
+from service.manifest import StageSpec
+from service.network import Device, OnnxNetwork
+from service.stages import Detect, Segment, Stage, build_stage
+from training.datasets.case import Case
+from training.export import digest
+from training.regions import lesion_boxes
+from training.samples import in_channels
+
+Found = dict[str, tuple[Region, ...]]
+
+
+def open_stage(block: dict[str, Any], graph: Path, threads: int = 1) -> Stage:
+    """A stage from a manifest's block and the ONNX file of its network, whatever weights the block names.
+
+    Raises pydantic's ValidationError for a block that is none and the SetupError tree for the file.
+    """
+    weights = {"file": graph.name, "sha256": digest(graph), "licence": "not served"}
+    spec = StageSpec.model_validate(block | {"weights": {"network": weights}})
+    network = OnnxNetwork(graph.read_bytes(), str(graph), Device(threads=threads))
+    return build_stage(spec, {"network": network})
+
+
+def first_stage(folder: Path, threads: int = 1) -> Stage:
+    """The first stage of a pipeline folder ``<root>/<name>/<version>``. Raises the SetupError tree."""
+    folder = folder.resolve()
+    engine = Engine.open([folder.parent.parent], "cpu", threads)
+    return engine.pipeline(folder.parent.name, folder.name).cascade.stages[0]
+
+
+def boxes_on(stage: Stage, cases: Iterable[Case], label: str | None = None) -> Found:
+    """What a stage finds in each case, by name, best first; of one ``label`` where it has several.
+
+    Raises ValueError for a stage that finds no regions, or not this label.
+    """
+    if not isinstance(stage, Detect | Segment):
+        raise ValueError(f"Found a stage that does {stage.spec.kind}; wanted detect or segment to localise. Name one.")
+    if label is not None and label not in stage.spec.labels:
+        raise ValueError(
+            f"Found no label {label} in stage {stage.spec.name}; wanted one of {', '.join(stage.spec.labels)}. Mend "
+            "the next stage's `label`."
+        )
+    return {case.name: _boxes(stage, case, label) for case in cases}
+
+
+def _boxes(stage: Detect | Segment, case: Case, label: str | None) -> tuple[Region, ...]:
+    frame = Frame(Image(in_channels(case.read_image())[np.newaxis]))
+    grid = frame.image.region
+    if isinstance(stage, Detect):
+        return tuple(one.region for one in stage.run(frame, [grid]) if label in (None, one.label))
+    (seen,) = stage.run(frame, [grid])
+    labels = decide(seen, stage.spec, stage.spec.threshold).labels
+    number = 1 if label is None else stage.spec.labels.index(label) + 1
+    return tuple(lesion_boxes((labels == number).astype(np.uint8)))
