@@ -10,10 +10,11 @@ from pathlib import Path
 
 from service.api.answer import Format
 from service.api.parameters import Parameters
-from service.api.work import Order, Product, produce
+from service.api.work import Order, Product, Read, produce
 from service.engine import Engine
 from service.errors import BadParameter, InputError, UnusableImage
 from service.formats.limits import Limits
+from service.formats.raster import read_raster
 from service.formats.sniff import sniff
 
 # Enough for every format's signature.
@@ -39,11 +40,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of every picture."""
+    """What is wanted of every picture, and what decodes it."""
 
     parameters: Parameters
     format: Format
     limits: Limits
+    read: Read = read_raster
 
 
 def plan(paths: Sequence[Path], output: Path | None, suffix: str) -> list[Task]:
@@ -63,7 +65,8 @@ def run(engine: Engine, wish: Wish, tasks: Iterable[Task]) -> Iterator[Outcome]:
     """Work through the tasks one by one; an input that fails is an outcome, not an end."""
     for task in tasks:
         try:
-            product = produce(engine, Order(_read(task.source, wish.limits), wish.parameters, wish.format, wish.limits))
+            content = _read(task.source, wish.limits)
+            product = produce(engine, Order(content, wish.parameters, wish.format, wish.limits, wish.read))
         except InputError as error:
             yield Outcome(task, error=error)
             continue

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -23,6 +24,7 @@ from service.api.answer import OFFERED, answer_body, wanted_format
 from service.api.catalogue import pipeline_body
 from service.api.parameters import read_parameters
 from service.api.state import open_engine
+from service.decoding.pool import Decoders
 from service.errors import InputError, SetupError
 from service.settings import read_settings
 
@@ -113,13 +115,15 @@ def segment(
     pairs = [("pipeline", pipeline), ("threshold", threshold), *(("box", one) for one in box or [])]
     pairs += (("points", one) for one in points or [])
     parameters = _usage(lambda: read_parameters(pairs))
-    wish = batch.Wish(parameters, _usage(lambda: wanted_format(format_name, None)), settings.limits)
-    tasks = _usage(lambda: batch.plan(paths, output, wish.format.suffix))
+    wanted = _usage(lambda: wanted_format(format_name, None))
+    tasks = _usage(lambda: batch.plan(paths, output, wanted.suffix))
     engine = open_engine(settings)
     if parameters.pipeline:
         _usage(lambda: engine.pipeline(pipeline))
-    outcomes = batch.run(engine, wish, tasks)
-    failures = _report(outcomes, len(tasks), as_json=as_json)
+    # One file is decoded at a time, and one that crashes its decoder must not end the others.
+    with closing(Decoders(replace(settings.decoder_bounds, processes=1))) as decoders:
+        outcomes = batch.run(engine, batch.Wish(parameters, wanted, settings.limits, decoders.read), tasks)
+        failures = _report(outcomes, len(tasks), as_json=as_json)
     raise typer.Exit(FAILED_INPUT if failures else 0)
 
 

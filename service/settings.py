@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.decoding.bounds import DEFAULT_BOUNDS, LEAST_MEMORY, MOST_PROCESSES, Bounds
 from service.engine import BUNDLED
 from service.errors import SetupError
 from service.formats.limits import DEFAULT_LIMITS, PILLOW_GUARD, Limits
@@ -37,6 +38,9 @@ class Settings(BaseSettings):
         min_side: smallest picture side, in pixels.
         max_volume_bytes: largest volume or cine, in bytes of its decoded voxels, as its header declares them.
         max_slices: most slices that one request may ask to be looked at.
+        decoders: processes in which files are decoded, 1 or 2.
+        decoder_memory: bytes one of them may take for a file.
+        decoder_seconds: longest time one of them may take for a file.
         queue_length: requests that may wait for a slot before the service answers 429.
         slots: requests worked on at the same time.
         threads: per network run; unset means as many as the CPU quota allows.
@@ -56,6 +60,9 @@ class Settings(BaseSettings):
     min_side: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.min_side
     max_volume_bytes: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_volume_bytes
     max_slices: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_slices
+    decoders: Annotated[int, Field(ge=1, le=MOST_PROCESSES)] = DEFAULT_BOUNDS.processes
+    decoder_memory: Annotated[int, Field(ge=LEAST_MEMORY)] = DEFAULT_BOUNDS.memory
+    decoder_seconds: Annotated[float, Field(gt=0)] = DEFAULT_BOUNDS.seconds
     queue_length: Annotated[int, Field(ge=0)] = 16
     slots: Annotated[int, Field(ge=1)] = 2
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -71,6 +78,11 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """What one picture may be."""
         return Limits(self.max_bytes, self.max_pixels, self.min_side, self.max_volume_bytes, self.max_slices)
+
+    @property
+    def decoder_bounds(self) -> Bounds:
+        """What one decoding process may use."""
+        return Bounds(self.decoder_memory, self.decoder_seconds, processes=self.decoders)
 
     @property
     def network_threads(self) -> int:

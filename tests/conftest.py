@@ -11,11 +11,18 @@ from hypothesis import settings
 from service.engine import Engine
 from service.settings import Settings
 from tests import tiny_pipeline
-from tests.serving import serving
+from tests.serving import DECODERS, serving
 
 # No deadline: two busy cores make honest code slow now and then. The number of examples keeps the suite short.
 settings.register_profile("house", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoders_closed() -> Iterator[None]:
+    """The decoding processes that the servers of this session share end with it."""
+    yield
+    DECODERS.close()
 
 
 @pytest.fixture

@@ -14,11 +14,14 @@ import httpx
 from service.api.app import create_app
 from service.api.server import Server, listen, server_config
 from service.api.state import Service
+from service.decoding.pool import Decoders
 from service.engine import Answer, Engine, Request
 from service.image import Image
 from service.settings import Settings
 
 PATIENCE_S = 20.0
+# One pool for all servers of a test session: to start it takes as long as all the rest of a server.
+DECODERS = Decoders()
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Running:
 def serving(settings: Settings, engine: Any, *, ready: bool = True, failed: Any = lambda _: None) -> Iterator[Running]:
     """A server on a free port of the loopback, stopped afterwards. ``engine`` may be a callable that opens one."""
     opener = engine if callable(engine) else lambda _: engine
-    app = create_app(settings, opener, failed)
+    app = create_app(settings, opener, failed, DECODERS)
     listener = listen("127.0.0.1", 0)
     server = Server(server_config(app, settings), app.state.service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -19,6 +19,7 @@ from service.api.front import Front
 from service.api.log import event
 from service.api.problem import on_error
 from service.api.state import Opener, Service, open_engine
+from service.decoding.pool import Decoders
 from service.errors import BreastCascadeError
 from service.settings import Settings, read_settings
 
@@ -31,10 +32,16 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(
-    settings: Settings | None = None, opener: Opener = open_engine, failed: Failed = lambda _: None
+    settings: Settings | None = None,
+    opener: Opener = open_engine,
+    failed: Failed = lambda _: None,
+    decoders: Decoders | None = None,
 ) -> FastAPI:
-    """The app. ``failed`` is called, on the event loop, with what kept the pipelines from being loaded."""
-    service = Service(settings or read_settings())
+    """The app. ``failed`` is called, on the event loop, with what kept the service from becoming ready.
+
+    Several apps of one process may share ``decoders``; else the app has its own.
+    """
+    service = Service(settings or read_settings(), decoders)
     app = FastAPI(
         title="Breast Cascade",
         version=__version__,
@@ -64,9 +71,8 @@ def _lifespan(service: Service, opener: Opener, failed: Failed) -> Lifespan:
         try:
             yield
         finally:
-            service.drain()
-            service.runner.close()
             loading.cancel()
+            await asyncio.to_thread(service.close)
 
     return lifespan
 

@@ -16,6 +16,7 @@ import service as package
 from service.api import schemas
 from service.api.contract import LATER_PROBLEM, NOT_FOUND_PROBLEM
 from service.api.state import service_of
+from service.decoding.versions import below_floor
 from service.engine import LoadedPipeline
 from service.errors import UnknownPipeline
 
@@ -79,6 +80,7 @@ async def version(request: Request) -> schemas.VersionBody:
         version=package.__version__,
         python=platform.python_version(),
         libraries=libraries(),
+        decoders=_decoders(service_of(request).decoders.versions),
         provider=engine.provider if engine else None,
         pipelines=[_digests(loaded) for loaded in engine.pipelines()] if engine else [],
     )
@@ -150,6 +152,10 @@ def pipeline_body(loaded: LoadedPipeline) -> schemas.PipelineBody:
         labels=[schemas.LabelBody(id=one.id, name=one.name, color=one.color) for one in manifest.labels],
         stages=[schemas.StageCardBody(name=stage.name, kind=stage.kind) for stage in manifest.stages],
     )
+
+
+def _decoders(versions: dict[str, str]) -> schemas.DecodersBody:
+    return schemas.DecodersBody(versions=versions, below_minimum=below_floor(versions))
 
 
 def _digests(loaded: LoadedPipeline) -> schemas.PipelineDigestsBody:

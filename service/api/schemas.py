@@ -202,11 +202,20 @@ class PipelineDigestsBody(Body):
     providers: dict[str, str]
 
 
+class DecodersBody(Body):
+    """What reads files: always in a child process. ``below_minimum`` names those that should be newer, and how new."""
+
+    isolation: Literal["child process"] = "child process"
+    versions: dict[str, str]
+    below_minimum: dict[str, str]
+
+
 class VersionBody(Body):
     """What exactly is running. ``provider`` is ONNX Runtime's name of the compute device, null until loaded."""
 
     version: str
     python: str
     libraries: dict[str, str]
+    decoders: DecodersBody
     provider: str | None
     pipelines: list[PipelineDigestsBody]

@@ -52,7 +52,7 @@ async def _order(request: Request, service: Service) -> Order:
     upload = await receive(request, settings.max_bytes, settings.receive_timeout)
     parameters = read_parameters([*query, *upload.fields])
     wanted = wanted_format(parameters.format, request.headers.get("accept"))
-    return Order(upload.content, parameters, wanted, service.limits)
+    return Order(upload.content, parameters, wanted, service.limits, service.decoders.read)
 
 
 def _response(product: Product) -> Response:

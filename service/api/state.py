@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from service.api.log import event
 from service.api.metrics import Metrics
 from service.api.runner import Runner
+from service.decoding.pool import Decoders
 from service.engine import Engine
 from service.errors import CapacityError, Draining
 from service.settings import Settings
@@ -18,12 +19,17 @@ Opener = Callable[[Settings], Engine]
 
 
 class Service:
-    """The state behind all routes of one app."""
+    """The state behind all routes of one app.
 
-    def __init__(self, settings: Settings) -> None:
+    ``decoders`` given from outside are shared: they are not closed here.
+    """
+
+    def __init__(self, settings: Settings, decoders: Decoders | None = None) -> None:
         self.settings = settings
         self.limits = settings.limits
         self.runner = Runner(settings.slots, settings.queue_length)
+        self.decoders = decoders or Decoders(settings.decoder_bounds)
+        self._owns_decoders = decoders is None
         self.metrics = Metrics(self.runner)
         self.draining = False
         self._engine: Engine | None = None
@@ -45,8 +51,9 @@ class Service:
         return self._engine
 
     async def load(self, opener: Opener) -> None:
-        """Open the engine in a thread of its own, so that the service can say meanwhile that it lives."""
-        engine = await asyncio.to_thread(opener, self.settings)
+        """Open engine and decoders in threads of their own, so that the service can say meanwhile that it lives."""
+        opened = asyncio.to_thread(opener, self.settings), asyncio.to_thread(self.decoders.start)
+        engine, _ = await asyncio.gather(*opened)
         self._engine = engine
         names = [f"{loaded.manifest.name}/{loaded.manifest.version}" for loaded in engine.pipelines()]
         event("info", "ready", pipelines=names, provider=engine.provider)
@@ -56,6 +63,13 @@ class Service:
         if not self.draining:
             self.draining = True
             event("info", "draining", admitted=self.runner.admitted)
+
+    def close(self) -> None:
+        """End what runs beside this process, and take no more work."""
+        self.drain()
+        self.runner.close()
+        if self._owns_decoders:
+            self.decoders.close()
 
 
 def open_engine(settings: Settings) -> Engine:

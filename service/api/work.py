@@ -10,16 +10,23 @@ from service.api.clock import Clock
 from service.api.parameters import Parameters
 from service.engine import Answer, Engine
 from service.formats.raster import Limits, read_raster
+from service.image import Image
+
+Read = Callable[[bytes, Limits], Image]
 
 
 @dataclass(frozen=True)
 class Order:
-    """One picture, undecoded, and what is wanted of it. The clock runs from the moment this is made."""
+    """One picture, undecoded, and what is wanted of it. The clock runs from the moment this is made.
+
+    ``read`` decodes it: in this process, or better in one that may crash.
+    """
 
     content: bytes
     parameters: Parameters
     format: Format
     limits: Limits
+    read: Read = read_raster
     clock: Clock = field(default_factory=Clock)
 
 
@@ -60,7 +67,7 @@ def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: No
     check()
     _check_named(engine, order.parameters)
     with clock.span("decode"):
-        image = order.parameters.placed(read_raster(order.content, order.limits))
+        image = order.parameters.placed(order.read(order.content, order.limits))
     check()
     answer = engine.segment(image, order.parameters.request())
     clock.add("stages", answer.timings_ms["stages"])
