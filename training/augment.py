@@ -77,15 +77,6 @@ class Geometry:
         source = plane if plane.dtype in (np.uint8, np.uint16, np.int16, np.float32) else plane.astype(np.float32)
         return np.asarray(cv2.warpAffine(source, self.matrix, self.size, flags=method, borderMode=cv2.BORDER_CONSTANT))
 
-    def box(self, region: Region) -> Region | None:
-        """The upright box around a region of the source, in the view; None where nothing of it is seen."""
-        sides = (region.left, region.right), (region.top, region.bottom)
-        corners = np.array([(x - 0.5, y - 0.5, 1) for x in sides[0] for y in sides[1]])
-        seen = corners @ self.matrix.T + 0.5
-        low, high = np.round(seen.min(axis=0)).astype(int), np.round(seen.max(axis=0)).astype(int)
-        moved = Region(int(low[0]), int(low[1]), max(int(high[0]), int(low[0]) + 1), max(int(high[1]), int(low[1]) + 1))
-        return moved.overlap(Region(0, 0, *self.size))
-
 
 def view(image: Grey, mask: Grey, region: Region, strength: Strength, rng: np.random.Generator) -> tuple[Grey, Grey]:
     """What is seen when ``region`` is looked at through a random flip, scale, stretch, shift and rotation.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
@@ -18,7 +20,7 @@ from training.embeddings import EmbeddingStore
 from training.prompts import Prompts, PromptSamples
 from training.recipe import Recipe, build
 from training.regions import read_boxes
-from training.samples import DEPTH, Loaded, Samples, Stored, load, longest_side, region_of
+from training.samples import DEPTH, Loaded, Samples, Stored, in_channels, load, longest_side, region_of
 from training.split import Split, split
 
 AnySamples = Samples | PromptSamples
@@ -70,18 +72,13 @@ class Loaders:
     cases: Sequence[Loaded]
 
 
-def loaders(recipe: Recipe, data: Any, workers: int, world: World, embed: Embed | None = None) -> Loaders:
+def loaders(recipe: Recipe, data: Any, workers: int, world: World, store: EmbeddingStore | None = None) -> Loaders:
     """Read the data set's folder ``data`` and split it as the recipe says.
 
-    ``embed`` gives the embeddings that ``prompt`` takes in place of pictures. Raises ValueError where there are fewer
-    training cases than a batch has, or no validation case.
+    ``store`` keeps the embeddings that ``prompt`` takes in place of pictures; it is filled first. Raises ValueError
+    where there are fewer training cases than a batch has, or no validation case.
     """
-    parts = parts_of(recipe, data)
-    _check_enough(len(parts.train), len(parts.validation), recipe.schedule.batch * world.size)
-    cases = _loaded(recipe, taught(recipe, parts.train))
-    train = samples_of(recipe, cases, training=True, embed=embed)
-    validation = samples_of(recipe, _loaded(recipe, parts.validation), training=False, embed=embed)
-    _check_enough(len(train), len(validation), recipe.schedule.batch * world.size)
+    train, validation = _both(recipe, data, world, store)
     seeded = torch.Generator().manual_seed(recipe.schedule.seed)
     order = Order(len(train), _weights(recipe, train), seeded, world)
     batch, pinned = recipe.schedule.batch, world.device.type == "cuda"
@@ -90,8 +87,23 @@ def loaders(recipe: Recipe, data: Any, workers: int, world: World, embed: Embed 
             train, batch, sampler=order, drop_last=True, num_workers=workers, generator=seeded, pin_memory=pinned
         ),
         DataLoader(validation, batch, num_workers=0, pin_memory=pinned),
-        cases,
+        train.loaded,
     )
+
+
+def _both(recipe: Recipe, data: Any, world: World, store: EmbeddingStore | None) -> tuple[AnySamples, AnySamples]:
+    parts = parts_of(recipe, data)
+    batch = recipe.schedule.batch * world.size
+    _check_enough(len(parts.train), len(parts.validation), batch)
+    embed = None if store is None else store.of
+    train = samples_of(recipe, _loaded(recipe, taught(recipe, parts.train)), training=True, embed=embed)
+    validation = samples_of(recipe, _loaded(recipe, parts.validation), training=False, embed=embed)
+    _check_enough(len(train), len(validation), batch)
+    if store is not None:
+        # Processes that prepare batches then read embeddings and never run the encoder.
+        for part in (train, validation):
+            store.fill([in_channels(one.image) for one in part.loaded], _counted)
+    return train, validation
 
 
 def samples_of(recipe: Recipe, loaded: Sequence[Loaded], *, training: bool, embed: Embed | None = None) -> AnySamples:
@@ -103,15 +115,19 @@ def samples_of(recipe: Recipe, loaded: Sequence[Loaded], *, training: bool, embe
     return PromptSamples(loaded, prompts, recipe.input, training=training, boxes=boxes, embed=embed, seed=seed)
 
 
-def embedding(recipe: Recipe, network: nn.Module, out: Path) -> Embed | None:
-    """What gives the embedding of a picture, kept on disk, where ``prompt`` trains a decoder alone; else None.
+def _counted(pictures: Sequence[Picture]) -> Iterable[Picture]:
+    return track(pictures, "embeddings", console=Console(stderr=True))
+
+
+def embedding(recipe: Recipe, network: nn.Module, out: Path) -> EmbeddingStore | None:
+    """Where the embeddings of pictures are kept if ``prompt`` trains a decoder alone; else None.
 
     ``network`` is then `models.sam.Sam` or has an ``encoder`` as it has.
     """
     encoder = getattr(network, "encoder", None)
     if recipe.task != "prompt" or encoder is None or any(one.requires_grad for one in encoder.parameters()):
         return None
-    return EmbeddingStore(recipe.embeddings or out / "embeddings", encoder, recipe.input).of
+    return EmbeddingStore(recipe.embeddings or out / "embeddings", encoder, recipe.input)
 
 
 def case_of(samples: AnySamples, index: int) -> Loaded:

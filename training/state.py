@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,8 @@ from torch.optim.swa_utils import AveragedModel
 from training.optimise import Steps
 from training.recipe import Part, Recipe, build
 
-UNREADABLE = (RuntimeError, UnpicklingError, EOFError, ValueError)
+# What torch raises on a file that is none of its own, depending on where the bytes stop making sense.
+UNREADABLE = (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError, struct.error)
 
 
 @dataclass

@@ -201,3 +201,73 @@ def test_tiny_pictures_are_augmented_too(shape: tuple[int, int]) -> None:
         rng = np.random.default_rng(seed)
         shown, moved = view(image, mask, _whole(image), Strength(), rng)
         assert burn_in(photometric(shown, 1.0, rng), moved, 1.0, rng).shape == shown.shape
+
+
+# ---- any picture ----------------------------------------------------------------------------------------------------
+
+
+def test_no_augmentation_changes_nothing() -> None:
+    image, mask = _drawn()
+    shown, moved = view(image, mask, _whole(image), augment.NONE, np.random.default_rng(3))
+    assert np.array_equal(shown, image)
+    assert np.array_equal(moved, mask)
+    assert np.array_equal(augment.light(image, augment.NONE, np.random.default_rng(3)), image)
+
+
+@pytest.mark.parametrize(("flips", "axis"), [((1.0, 0.0), 1), ((0.0, 1.0), 0)])
+def test_a_certain_flip_mirrors_one_axis(flips: tuple[float, float], axis: int) -> None:
+    image, mask = _drawn()
+    strength = augment.NONE.model_copy(update={"flips": flips})
+    seen = augment.geometry(_whole(image), strength, np.random.default_rng(0))
+    assert np.array_equal(seen.warp(image), np.flip(image, axis))
+    assert np.array_equal(seen.warp(mask, labels=True), np.flip(mask, axis))
+    assert seen.mirrored == (axis == 1)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_a_view_is_mirrored_as_often_as_is_asked(seed: int, probability: float) -> None:
+    strength = augment.NONE.model_copy(update={"flips": (probability, 0.0)})
+    rng = np.random.default_rng(seed)
+    count = sum(augment.geometry(Region(0, 0, 20, 20), strength, rng).mirrored for _ in range(200))
+    assert abs(count / 200 - probability) < 0.2
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_colour_pictures_go_through_every_change(seed: int) -> None:
+    image, mask = _drawn()
+    colour, rng = np.stack([image, image // 2, 255 - image], axis=-1), np.random.default_rng(seed)
+    shown = lesion_echo(colour, mask, 1.0, rng)
+    shown = burn_in(photometric(shown, 1.0, rng), mask, 1.0, rng)
+    assert shown.shape == colour.shape
+    assert shown.dtype == np.uint8
+
+
+def test_burnt_in_marks_are_grey_in_colour_pictures() -> None:
+    black, mask = np.zeros((*SIZE, 3), np.uint8), _drawn()[1]
+    marked = burn_in(black, mask, 1.0, np.random.default_rng(1))
+    assert marked.any()
+    assert np.array_equal(marked[..., 0], marked[..., 1])
+    assert np.array_equal(marked[..., 0], marked[..., 2])
+
+
+def test_brightness_contrast_and_noise_change_grey_values_as_far_as_they_may() -> None:
+    flat, strength = (
+        np.full((64, 64), 128, np.uint8),
+        augment.NONE.model_copy(update={"light": 1.0, "light_range": 0.2}),
+    )
+    levels = [float(augment.light(flat, strength, np.random.default_rng(seed)).mean()) for seed in range(60)]
+    assert min(levels) >= 128 * 0.8 - 51 - 1
+    assert max(levels) <= 128 * 1.2 + 51 + 1
+    assert np.ptp(levels) > 60
+    grains = augment.light(flat, augment.NONE.model_copy(update={"noise": 1.0}), np.random.default_rng(0))
+    assert 2 < grains.std() < 8
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int16, np.float32, np.uint8])
+def test_a_change_in_eight_bits_keeps_type_and_range(kind: type) -> None:
+    ramp = np.linspace(0, 200, 64).reshape(8, 8).astype(kind)
+    same = augment.in_eight_bits(ramp, lambda picture: picture)
+    assert same.dtype == ramp.dtype
+    assert np.abs(same.astype(float) - ramp.astype(float)).max() <= 1
+    flat = np.full((4, 4), 7, kind)
+    assert np.array_equal(augment.in_eight_bits(flat, lambda picture: picture), flat)

@@ -245,3 +245,30 @@ def test_an_error_is_told_in_one_line() -> None:
     assert len(line) < 250
     assert cli.one_line(OSError("two\n  lines")) == "two lines"
     assert cli.one_line(ValueError()) == "ValueError"
+
+
+# ---- smoke ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_smoke_run_needs_no_data_and_says_that_its_figures_mean_nothing(tmp_path: Path) -> None:
+    result = invoke("fit", RECIPES / "compare_attention_unet.yaml", "--smoke", "-o", tmp_path / "run", "--fold", "0")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "run" / "best.pt")
+    assert "its figures mean nothing" in result.stderr
+    assert {"best.pt", "last.pt", "config.yaml", "curves.csv", "curves.png", "environment.json", "predictions"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
+    again = invoke("fit", RECIPES / "compare_attention_unet.yaml", "--smoke", "-o", tmp_path / "run", "--resume")
+    assert again.exit_code == 0, again.output
+
+
+def test_a_run_that_is_no_smoke_run_needs_data(tmp_path: Path) -> None:
+    result = invoke("fit", RECIPES / "compare_unet.yaml", "-o", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "found none, wanted the folder of the data set, or --smoke" in " ".join(result.stderr.split())
+
+
+def test_the_fold_kept_for_testing_can_be_chosen(small_busi: Path, tmp_path: Path) -> None:
+    path = write_recipe(recipe("segment", schedule={"epochs": 1, "batch": 2, "precision": "float32"}), tmp_path)
+    done("fit", path, "--data", small_busi, "-o", tmp_path / "run", "--fold", "3", "--workers", "0")
+    assert "test_fold: 3" in (tmp_path / "run" / "config.yaml").read_text()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from service.yaml12 import read_yaml
 from training.export import Template
-from training.recipe import Part, read_recipe, resolve
+from training.recipe import Part, Recipe, merged, read_recipe, resolve
 from training.state import build_network
 from training.yolo import is_yolo
 
@@ -75,3 +75,69 @@ def test_a_name_that_is_no_file_name_and_a_fold_below_0_are_refused(field: str, 
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ValidationError, match=field):
         read_recipe(tmp_path / "recipe.yaml")
+
+
+# ---- recipes on recipes ---------------------------------------------------------------------------------------------
+
+
+def _write(folder: Path, **recipes: object) -> None:
+    for name, content in recipes.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_a_recipe_holds_only_what_differs_from_the_one_it_extends(tmp_path: Path) -> None:
+    base = yaml.safe_load(PLAIN.read_text())
+    _write(
+        tmp_path,
+        base=base,
+        longer={"extends": "base.yaml", "name": "longer", "schedule": {"epochs": 200}},
+        longest={"extends": "longer.yaml", "name": "longest", "network": {"arguments": {"dropout": 0.5}}},
+    )
+    found, under = (read_recipe(tmp_path / f"{name}.yaml") for name in ("longest", "base"))
+    assert found.name == "longest"
+    assert found.schedule == under.schedule.model_copy(update={"epochs": 200})
+    assert found.network.arguments == {**under.network.arguments, "dropout": 0.5}
+    assert found.augment == under.augment
+
+
+def test_another_network_or_kind_replaces_the_whole_block() -> None:
+    under = {
+        "network": {"path": "a", "arguments": {"widths": 3}},
+        "window": {"kind": "percentile", "low": 1},
+        "keep": 1,
+    }
+    over = {"network": {"path": "b"}, "window": {"kind": "full"}}
+    assert merged(under, over) == {"network": {"path": "b"}, "window": {"kind": "full"}, "keep": 1}
+    assert merged(under, {"network": {"arguments": {"classes": 2}}})["network"] == {
+        "path": "a",
+        "arguments": {"widths": 3, "classes": 2},
+    }
+
+
+def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path, one={"extends": "other.yaml"}, other={"extends": "one.yaml"})
+    with pytest.raises(
+        ValueError, match="Found that .*one.yaml extends itself through one.yaml, other.yaml; wanted an end"
+    ):
+        read_recipe(tmp_path / "one.yaml")
+
+
+def test_a_recipe_that_extends_nothing_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path, one={"extends": "gone.yaml"})
+    with pytest.raises(FileNotFoundError, match="Found no .*gone.yaml, which .*one.yaml extends; wanted a recipe"):
+        read_recipe(tmp_path / "one.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "labels"}, "task labels needs `classes`: the names of its labels, background first"),
+        ({"task": "fuse", "classes": ["background"]}, "task fuse needs `classes`"),
+        ({"interest": 3}, r"interest is label 3, wanted 0 to 2"),
+        ({"device": "gpu"}, "device"),
+        ({"schedule": {"rate": {"kind": "linear"}}}, "schedule.rate.kind"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Recipe.model_validate(yaml.safe_load(PLAIN.read_text()) | changes)
