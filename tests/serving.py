@@ -34,10 +34,17 @@ class Running:
 
 
 @contextmanager
-def serving(settings: Settings, engine: Any, *, ready: bool = True, failed: Any = lambda _: None) -> Iterator[Running]:
+def serving(
+    settings: Settings,
+    engine: Any,
+    *,
+    ready: bool = True,
+    failed: Any = lambda _: None,
+    decoders: Decoders = DECODERS,
+) -> Iterator[Running]:
     """A server on a free port of the loopback, stopped afterwards. ``engine`` may be a callable that opens one."""
     opener = engine if callable(engine) else lambda _: engine
-    app = create_app(settings, opener, failed, DECODERS)
+    app = create_app(settings, opener, failed, decoders)
     listener = listen("127.0.0.1", 0)
     server = Server(server_config(app, settings), app.state.service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
