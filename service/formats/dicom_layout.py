@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom import Dataset, FileDataset
+from pydicom import Dataset
 
 from service.errors import TooLarge, UnusableImage, counted
 from service.formats.dicom_parse import Parsed
@@ -111,7 +111,7 @@ def _frames(dataset: Dataset) -> int:
 
 
 def _whole(dataset: Dataset, name: str, default: int | None = None) -> int:
-    """One whole number of 0 (1 for sizes) or more. Raises UnusableImage, which names the attribute and not its value."""
+    """One whole number of 0 (1 for sizes) or more. Raises UnusableImage, which names the attribute, not its value."""
     value: Any = dataset.get(name)
     if value is None or value == "":
         if default is not None:
@@ -121,9 +121,3 @@ def _whole(dataset: Dataset, name: str, default: int | None = None) -> int:
     if isinstance(value, Sequence) or int(value) < lowest:
         raise malformed("DICOM", f"whose {name} is not one number from {lowest}")
     return int(value)
-
-
-def is_volume_slice(dataset: FileDataset) -> bool:
-    """Whether an instance is one slice of a volume: a single frame that has its place in the patient."""
-    places = ("ImagePositionPatient", "ImageOrientationPatient")
-    return not dataset.get("NumberOfFrames") and all(dataset.get(name) for name in places)

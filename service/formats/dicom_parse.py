@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from pydicom import FileDataset
+from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -32,7 +33,10 @@ VRS = (b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Parsed:
-    """A data set without pixels, and where in ``body`` its pixels begin; -1 where it has none."""
+    """A data set without pixels, and where in ``body`` its pixels begin; -1 where it has none.
+
+    ``assumed``: the file does not name its transfer syntax.
+    """
 
     dataset: FileDataset
     syntax: str
@@ -40,7 +44,7 @@ class Parsed:
     pixels_at: int
     implicit: bool
     little: bool
-    flags: tuple[str, ...] = field(default=())
+    assumed: bool = False
 
     def pixels(self) -> tuple[bytes, str]:
         """The value of Pixel Data as stored and its VR. Raises UnusableImage when it is cut off."""
@@ -87,10 +91,10 @@ def _parsed(body: bytes, start: int, syntax: str, meta: FileMetaDataset) -> Pars
             "a DICOM file of floating-point pixels", "an image of whole numbers", "Send the image it was made from.",
             "not_an_image",
         )  # fmt: skip
-    if last != PIXELS and _cut(body, stream.tell(), found, length):
+    if last != PIXELS and _cut(found, length):
         raise truncated("DICOM")
-    assumed = () if "TransferSyntaxUID" in meta else ("transfer_syntax_assumed",)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax
+    assumed = "TransferSyntaxUID" not in meta
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else UID(syntax)
     # Some writers call a file explicit that is not.
     really_implicit = bool(found.original_encoding[0])
     dataset = FileDataset("", found, b"\0" * PREAMBLE, meta, really_implicit, little)
@@ -99,7 +103,7 @@ def _parsed(body: bytes, start: int, syntax: str, meta: FileMetaDataset) -> Pars
     return Parsed(dataset, syntax, body, at, really_implicit, little, assumed)
 
 
-def _cut(body: bytes, read: int, found: FileDataset, length: int) -> bool:
+def _cut(found: Dataset, length: int) -> bool:
     """Whether the last attribute reached wanted more than there was."""
     last = found.get_item(max(found.keys(), default=0)) if len(found) else None
     value = getattr(last, "value", None)

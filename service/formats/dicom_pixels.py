@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom import uid as uids
+from pydicom._uid_dict import UID_dictionary
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 
 from service.errors import UnknownFormat
@@ -55,7 +56,7 @@ gdcm.Trace.ErrorOff()
 def check_syntax(syntax: str) -> None:
     """Raises UnknownFormat for a transfer syntax that is not read here."""
     if syntax not in READ_SYNTAXES:
-        name = uids.UID(syntax).name if syntax in uids.UID_dictionary else "one that the standard does not list"
+        name = UID_dictionary[syntax][0] if syntax in UID_dictionary else "one that the standard does not list"
         raise UnknownFormat(
             f"DICOM in the transfer syntax {name}",
             "uncompressed, deflated, RLE, JPEG, JPEG-LS, JPEG 2000 or HTJ2K",
@@ -150,4 +151,4 @@ def _clean(frame: NDArray[Any], layout: Layout) -> NDArray[Any]:
     up, down = bits - 1 - min(layout.high, bits - 1), bits - layout.stored
     if not layout.signed and up + layout.stored == bits and int(unsigned.max()) >> layout.stored == 0:
         return unsigned
-    return np.left_shift(unsigned, up).view(f"{kind}{native.dtype.itemsize}") >> down
+    return np.asarray(np.left_shift(unsigned, up).view(f"{kind}{native.dtype.itemsize}") >> down)

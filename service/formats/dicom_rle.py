@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def _segments(frame: bytes, wanted: int) -> list[bytes]:
     bounds = [*offsets[:count], len(frame)] if count == wanted else []
     if not bounds or bounds[0] < HEADER or sorted(bounds) != bounds:
         raise malformed("DICOM", f"with an RLE frame that is not in {wanted} segments")
-    return [frame[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [frame[start:end] for start, end in pairwise(bounds)]
 
 
 def _unpacked(packed: bytes, size: int) -> bytes:

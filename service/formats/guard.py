@@ -53,7 +53,7 @@ def truncated(kind: str) -> UnusableImage:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings while any thread is inside. Filters belong to the whole process, so the last one out restores them."""
+    """No warnings while any thread is inside. Filters belong to the whole process: the last one out restores them."""
     _enter()
     try:
         yield

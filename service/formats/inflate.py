@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 from service.errors import TooLarge
 from service.formats.guard import truncated
@@ -10,7 +11,9 @@ from service.formats.guard import truncated
 GZIP_MAGIC = b"\x1f\x8b"
 # Window sizes as zlib counts them: a bare deflate stream, and one in a gzip wrapper.
 BARE, GZIP = -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
-PIECE = 1 << 20
+PIECE, PORTION = 1 << 20, 1 << 16
+
+Buffer = bytes | memoryview
 
 
 def beginning(content: bytes, count: int) -> bytes:
@@ -42,13 +45,22 @@ def inflated_range(content: bytes, start: int, count: int, kind: str) -> bytearr
 
     Raises UnusableImage when it ends before them, zlib.error.
     """
-    stream, waiting, passed = zlib.decompressobj(GZIP), content, 0
-    kept = bytearray()
-    while len(kept) < count:
-        piece = stream.decompress(waiting, PIECE)
-        waiting = stream.unconsumed_tail
-        if not piece and (stream.eof or not waiting):
-            raise truncated(kind)
+    kept, passed = bytearray(), 0
+    for piece in _pieces(content):
         kept += piece[max(0, start - passed) :][: count - len(kept)]
         passed += len(piece)
-    return kept
+        if len(kept) == count:
+            return kept
+    raise truncated(kind)
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    """A gzip stream's content, at most PIECE bytes at a time; streams one after the other count as one."""
+    stream, view = zlib.decompressobj(GZIP), memoryview(content)
+    for at in range(0, len(view), PORTION):
+        waiting: Buffer = view[at : at + PORTION]
+        while waiting:
+            if stream.eof:
+                stream = zlib.decompressobj(GZIP)
+            yield stream.decompress(waiting, PIECE)
+            waiting = stream.unused_data if stream.eof else stream.unconsumed_tail

@@ -1,0 +1,153 @@
+"""DICOM in: the frames of one instance, or the slices of one series, to an `Image`.
+
+Everything is checked and sorted by the headers; pixels are decoded last, one instance at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from service.formats.dicom_facts import ASSUMED, Facts, facts_of
+from service.formats.dicom_geometry import Place, Stack, check_phase, place_of, stacked
+from service.formats.dicom_layout import Layout, layout
+from service.formats.dicom_parse import Parsed, parse
+from service.formats.dicom_pixels import check_syntax, frames
+from service.formats.dicom_spacing import Spacing, Tissue, spacing_of, tissue_of
+from service.formats.dicom_volume import filled, seen
+from service.formats.functional_groups import Frame, frames_of
+from service.formats.guard import decoding
+from service.formats.options import Options
+from service.image import DepthAxis, Image, Region
+from service.source import DicomSource, Flag, Source
+
+UNPLACED = Flag(
+    "frames_unplaced", "The frames do not say how they lie to each other: each was looked at as a picture of its own."
+)
+TIMES = ("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate")
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One frame of one instance, with its place in the patient where it has one."""
+
+    instance: int
+    frame: Frame
+    place: Place | None
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What an image is made of.
+
+    Attributes:
+        headers: of each instance.
+        layout: that all of them share.
+        load: gives an instance with its pixels.
+        shots: all frames.
+        flags: raised so far.
+    """
+
+    headers: tuple[Parsed, ...]
+    layout: Layout
+    load: Callable[[int], Parsed]
+    shots: tuple[Shot, ...]
+    flags: tuple[Flag, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """The shots wanted, in the order of the image's depth."""
+
+    shots: tuple[Shot, ...]
+    axis: DepthAxis
+    stack: Stack | None = None
+    flags: tuple[Flag, ...] = field(default=())
+
+
+def read_instance(content: bytes, options: Options) -> Image:
+    """One DICOM file. Raises UnusableImage, UnknownFormat for its transfer syntax, TooLarge, BadParameter."""
+    parsed = parse(content)
+    found = laid_out(parsed, options)
+    with decoding("DICOM"):
+        shots = tuple(Shot(0, frame, place_of(frame, 0)) for frame in frames_of(parsed.dataset, found))
+    return image_of(Material((parsed,), found, lambda _: parsed, shots), options)
+
+
+def laid_out(parsed: Parsed, options: Options) -> Layout:
+    """The checked layout of an instance whose pixels can be read here."""
+    with decoding("DICOM"):
+        found = layout(parsed)
+    check_syntax(parsed.syntax)
+    found.check(options.limits)
+    return found
+
+
+def image_of(material: Material, options: Options) -> Image:
+    """The image: frames put in order, decoded, seen through their windows."""
+    with decoding("DICOM"):
+        order = _ordered(material, options)
+        first = order.shots[0].frame
+        facts, (tissue, tissue_flags) = facts_of(first), tissue_of(first.dataset, material.layout)
+        spacing = spacing_of(first, tissue)
+        stored = filled(_decoded(material, order), len(order.shots))
+        little, raw = material.headers[0].little, facts.modality in options.raw
+        shown = seen(stored, [shot.frame for shot in order.shots], material.layout, little=little, raw=raw)
+    assumed = tuple(ASSUMED for one in material.headers if one.assumed)
+    flags = (*assumed, *material.flags, *facts.flags, *tissue_flags, *spacing.flags, *order.flags, *shown.flags)
+    return Image(
+        shown.voxels,
+        spacing=(order.stack.step if order.stack else None, *(spacing.plane or (None, None))),
+        spacing_source=spacing.source,
+        depth_axis=order.axis,
+        modality=facts.modality,
+        laterality=facts.laterality,
+        view=facts.view,
+        notes=(*shown.notes, *_region_note(tissue)),
+        focus=_focus(tissue, len(order.shots)),
+        flags=tuple(dict.fromkeys(flags)),
+        source=_source(material, order, facts, spacing),
+    )
+
+
+def _ordered(material: Material, options: Options) -> _Order:
+    """By place where all frames have one and are parallel; else as the file has them."""
+    shots = material.shots
+    places = [shot.place for shot in shots if shot.place is not None]
+    if len(shots) > 1 and len(places) == len(shots) and all(one.parallel(places[0]) for one in places):
+        by_place = {(shot.instance, shot.frame.number): shot for shot in shots}
+        stack = stacked(places, options.phase)
+        chosen = tuple(by_place[one.instance, one.frame] for one in stack.places)
+        return _Order(chosen, stack.axis, stack, stack.flags)
+    check_phase(options.phase, 1)
+    if len(shots) == 1:
+        return _Order(shots, "none", stacked(places, None) if places else None)
+    timed = any(shots[0].frame.dataset.get(name) for name in TIMES) or shots[0].frame.dataset.get("Modality") == "US"
+    return _Order(shots, "time") if timed else _Order(shots, "none", flags=(UNPLACED,))
+
+
+def _decoded(material: Material, order: _Order) -> Iterator[NDArray[Any]]:
+    """The frames in order; of each instance only those wanted."""
+    if len(material.headers) == 1:
+        yield from frames(material.load(0), material.layout, [shot.frame.number - 1 for shot in order.shots])
+        return
+    for shot in order.shots:
+        yield from frames(material.load(shot.instance), material.layout, [0])
+
+
+def _region_note(tissue: Tissue | None) -> tuple[str, ...]:
+    return (f"ultrasound region {','.join(map(str, tissue.region.box))}",) if tissue else ()
+
+
+def _focus(tissue: Tissue | None, depth: int) -> Region | None:
+    return Region(*tissue.region.box, 0, depth) if tissue else None
+
+
+def _source(material: Material, order: _Order, facts: Facts, spacing: Spacing) -> Source:
+    headers = tuple(one.dataset for one in material.headers)
+    numbers = tuple((shot.instance, shot.frame.number) for shot in order.shots)
+    affine = order.stack.affine if order.stack else None
+    return Source("dicom", affine, DicomSource(headers, numbers), facts=facts.more)

@@ -1,0 +1,82 @@
+"""The slices of one DICOM series, out of as many files: checked to belong together before a pixel is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from service.errors import UnusableImage, counted
+from service.formats.dicom import Material, Shot, image_of, laid_out, read_instance
+from service.formats.dicom_geometry import place_of
+from service.formats.dicom_layout import Layout
+from service.formats.dicom_parse import Parsed, parse
+from service.formats.functional_groups import Frame
+from service.formats.guard import decoding
+from service.formats.options import Options
+from service.image import Image
+from service.source import Flag
+
+Load = Callable[[int], bytes]
+
+
+def read_slices(count: int, load: Load, options: Options) -> Image:
+    """One series; ``load(n)`` gives the n-th file. Of each the header is kept, the bytes are not.
+
+    Raises what `service.formats.dicom.read_instance` raises, and UnusableImage with code ``mixed_series`` where the
+    files are not slices of one series.
+    """
+    if count == 1:
+        return read_instance(load(0), options)
+    headers = [replace(parse(load(number)), body=b"") for number in range(count)]
+    kept = _without_copies(headers)
+    chosen = tuple(headers[number] for number in kept)
+    layouts = [laid_out(header, options) for header in chosen]
+    with decoding("DICOM"):
+        _check_one_series(chosen, layouts)
+        shots = tuple(_shot(header, at) for at, header in enumerate(chosen))
+    options.limits.check_volume(layouts[0].frame_bytes * len(kept))
+    flags = _copies(count - len(kept))
+    return image_of(Material(chosen, layouts[0], lambda at: parse(load(kept[at])), shots, flags), options)
+
+
+def _without_copies(headers: Sequence[Parsed]) -> list[int]:
+    """Numbers of the files that are no second copy of an instance."""
+    first: dict[str, int] = {}
+    for number, header in enumerate(headers):
+        first.setdefault(str(header.dataset.get("SOPInstanceUID") or number), number)
+    return list(first.values())
+
+
+def _copies(count: int) -> tuple[Flag, ...]:
+    if count == 0:
+        return ()
+    text = f"{counted(count, 'file')} held a slice that another one holds: it was used once."
+    return (Flag("duplicate_slices", text),)
+
+
+def _shot(header: Parsed, at: int) -> Shot:
+    frame = Frame(header.dataset, 1)
+    return Shot(at, frame, place_of(frame, at))
+
+
+def _check_one_series(headers: Sequence[Parsed], layouts: Sequence[Layout]) -> None:
+    series = {str(header.dataset.get("SeriesInstanceUID", "")) for header in headers}
+    if len(series) > 1:
+        raise _mixed(f"{len(series)} series", "Send each series alone.")
+    places = [place_of(Frame(header.dataset, 1), 0) for header in headers]
+    loose = sum(place is None or one.frames > 1 for place, one in zip(places, layouts, strict=True))
+    if len(headers) > 1 and loose:
+        raise _mixed(
+            f"{counted(loose, 'file')} of {len(headers)} that {'are' if loose > 1 else 'is'} no slice of a volume",
+            "Send each picture alone.",
+        )
+    shapes = {replace(one, stored=0, high=0) for one in layouts}
+    if len(shapes) > 1:
+        raise _mixed(f"slices of {len(shapes)} sizes or kinds", "Take localisers and reports out of the series.")
+    placed = [place for place in places if place is not None]
+    if not all(one.parallel(placed[0]) for one in placed):
+        raise _mixed("slices of several orientations or spacings", "Take localisers out of the series.")
+
+
+def _mixed(found: str, remedy: str) -> UnusableImage:
+    return UnusableImage(f"files that are not one volume: {found}", "the slices of one series", remedy, "mixed_series")

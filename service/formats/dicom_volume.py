@@ -1,0 +1,137 @@
+"""Stored frames to the voxels of an image: grey through its window, colour as RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.formats.dicom_display import display_of
+from service.formats.dicom_layout import COLOUR, PALETTE, Layout
+from service.formats.dicom_palette import coloured, palette_of
+from service.formats.display import Display, Lut, VoiWindow
+from service.formats.functional_groups import Frame
+from service.formats.mapped import mapped
+from service.image import SlabReader
+from service.source import Flag
+
+Voxels = NDArray[Any] | SlabReader
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Voxels (depth, height, width, channels), with notes on how they came about."""
+
+    voxels: Voxels
+    notes: tuple[str, ...]
+    flags: tuple[Flag, ...] = ()
+
+
+def filled(planes: Iterable[NDArray[Any]], count: int) -> NDArray[Any]:
+    """``count`` frames (rows, columns, samples) as one array; one alone is not copied."""
+    taken = iter(planes)
+    first = next(taken)
+    if count == 1:
+        return first[np.newaxis]
+    stored = np.empty((count, *first.shape), first.dtype)
+    stored[0] = first
+    for number, plane in enumerate(taken, start=1):
+        stored[number] = plane
+    return stored
+
+
+def seen(stored: NDArray[Any], frames: Sequence[Frame], layout: Layout, *, little: bool, raw: bool) -> Seen:
+    """Stored frames as their windows show them, or with ``raw`` as they were measured."""
+    if layout.photometric in COLOUR:
+        return _colour(stored, layout)
+    if layout.photometric == PALETTE:
+        return _palette(stored, frames[0], layout, little)
+    found = [display_of(frame, layout, little) for frame in frames]
+    flags = tuple(dict.fromkeys(flag for _, some in found for flag in some))
+    displays = _one_depth([display for display, _ in found])
+    if raw:
+        return Seen(_measured(stored, displays), ("values as measured, no window",), _without_windows(flags))
+    displays = _spanning(stored, displays)
+    voxels = mapped(stored, tuple(display.shown for display in displays), displays[0].dtype)
+    return Seen(voxels, _notes(displays), flags)
+
+
+def _one_depth(displays: Sequence[Display]) -> list[Display]:
+    top = max(display.top for display in displays)
+    return [replace(display, top=top) for display in displays]
+
+
+def _measured(stored: NDArray[Any], displays: Sequence[Display]) -> Voxels:
+    if not any(display.rescales for display in displays):
+        return stored
+    return mapped(stored, tuple(display.measured for display in displays), np.dtype(np.float32))
+
+
+def _without_windows(flags: Sequence[Flag]) -> tuple[Flag, ...]:
+    return tuple(flag for flag in flags if flag.code not in ("no_window", "window_unusable", "voi_function_unknown"))
+
+
+def _spanning(stored: NDArray[Any], displays: Sequence[Display]) -> list[Display]:
+    """Where there is no window, one span over all slices, so that they stay comparable."""
+    if all(display.voi is not None for display in displays):
+        return list(displays)
+    ends = [_ends(plane, display.padding) for plane, display in zip(stored, displays, strict=True)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return [display.spanning(low, high) for display in displays]
+
+
+def _ends(plane: NDArray[Any], padding: tuple[int, int] | None) -> tuple[int, int]:
+    if padding is not None:
+        inside = plane[(plane < padding[0]) | (plane > padding[1])]
+        plane = inside if inside.size else plane
+    return int(plane.min()), int(plane.max())
+
+
+def _notes(displays: Sequence[Display]) -> tuple[str, ...]:
+    first = displays[0]
+    said = [_modality(first), _voi(first)] if len({(_modality(one), _voi(one)) for one in displays}) == 1 else []
+    notes = said or ["modality transformation and window of each slice"]
+    if first.inverse:
+        notes.append("inverted: low values are bright")
+    if first.padding is not None:
+        notes.append("padding shown black")
+    return tuple(note for note in notes if note)
+
+
+def _modality(display: Display) -> str:
+    if display.modality is not None:
+        return "modality LUT"
+    return f"rescaled {display.slope:g} x + {display.intercept:g}" if display.rescales else ""
+
+
+def _voi(display: Display) -> str:
+    match display.voi:
+        case Lut():
+            return "VOI LUT"
+        case VoiWindow(center, width, function):
+            return f"window {function} {center:g}/{width:g}"
+        case _:
+            return "no window"
+
+
+def _colour(stored: NDArray[Any], layout: Layout) -> Seen:
+    """RGB in 8 or 16 bits, grey where all channels are equal."""
+    if stored.dtype.itemsize == 4:
+        stored = (stored >> np.uint32(max(layout.stored - 16, 0))).astype(np.uint16)
+    elif 8 < layout.stored < 16:
+        stored = stored << np.uint16(16 - layout.stored)
+    notes = () if layout.photometric == "RGB" else (f"{layout.photometric} converted to RGB",)
+    if all(np.array_equal(stored[..., 0], stored[..., channel]) for channel in (1, 2)):
+        return Seen(np.ascontiguousarray(stored[..., :1]), (*notes, "equal channels kept as one"))
+    return Seen(stored, notes)
+
+
+def _palette(stored: NDArray[Any], frame: Frame, layout: Layout, little: bool) -> Seen:
+    palette = palette_of(frame.dataset, layout, little)
+    grey = all(np.array_equal(palette[0].entries, one.entries) for one in palette)
+    used = palette[:1] if grey else palette
+    voxels = np.stack([coloured(plane, used) for plane in stored])
+    return Seen(voxels, ("palette expanded", *(("equal channels kept as one",) if grey else ())))
