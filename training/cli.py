@@ -5,6 +5,7 @@ Heavy imports wait inside the commands, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -91,7 +92,10 @@ def fit(
     if is_yolo(read):
         typer.echo(train_yolo(read, data, out, resume=resume))
         return
-    typer.echo(run(read, data, out, resume=resume, workers=0 if smoke else workers))
+    best = run(read, data, out, resume=resume, workers=0 if smoke else workers)
+    # Of the processes that torch's launcher started, one speaks.
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(best)
 
 
 def _chosen(path: Path, changes: dict[str, Any], data: Path | None, out: Path, small: bool) -> tuple[Recipe, Path]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +14,7 @@ from training.losses.build import build_loss
 from training.losses.supervision import supervised
 from training.losses.weighted import class_weights, presence_bce
 from training.recipe import Part, Recipe
-from training.samples import Loaded
+from training.samples import Loaded, masks_of
 from training.tasks import TASKS, Criterion, Task, without_ignored
 
 
@@ -30,6 +29,7 @@ class Objective:
         auxiliary: weight of each further map of a deeply supervised network.
         ignore: value of pixels that do not teach.
         threshold: value of a map above which a pixel is foreground.
+        outputs: how many the recipe has names for, None where the task has but one.
     """
 
     task: Task
@@ -38,6 +38,7 @@ class Objective:
     auxiliary: float
     ignore: int
     threshold: float = 0.0
+    outputs: int | None = None
 
     @property
     def learned(self) -> nn.Module | None:
@@ -45,8 +46,11 @@ class Objective:
         return self.criterion if isinstance(self.criterion, nn.Module) else None
 
     def loss(self, output: Any, target: Any, category: Tensor) -> Tensor:
-        """Of a batch in training mode, a scalar."""
-        if self.task.outputs != ("logits",) or isinstance(target, list | tuple):
+        """Of a batch in training mode, a scalar. Raises ValueError for outputs that are not the task's."""
+        fused = isinstance(target, list | tuple)
+        _check_outputs(output, ("logits", "depth") if fused else self.task.outputs)
+        _check_channels(output, self.outputs)
+        if fused or len(self.task.outputs) > 1:
             return self.task.loss(output, target, category, self._over_known(self.criterion))
         maps, presence = _sorted(output)
         total = self._supervised(maps, target, category)
@@ -78,6 +82,24 @@ class Objective:
         return None if criterion is None else partial(_without_ignored, criterion, self.ignore)
 
 
+def _check_outputs(output: Any, wanted: Sequence[str]) -> None:
+    found = len(output) if isinstance(output, list | tuple) else 1
+    if len(wanted) > 1 and found != len(wanted):
+        raise ValueError(
+            f"Found {found} outputs of the network; wanted {' and '.join(wanted)}. Take another task, or a network "
+            "that gives them while it trains."
+        )
+
+
+def _check_channels(output: Any, wanted: int | None) -> None:
+    found = (output[0] if isinstance(output, list | tuple) else output).shape[1]
+    if wanted is not None and found != wanted:
+        raise ValueError(
+            f"Found {found} channels of logits for {wanted} classes; wanted one each. Mend the recipe's `classes`, or "
+            "the network's."
+        )
+
+
 def _without_ignored(criterion: Criterion, ignore: int, output: Any, target: Any) -> Tensor:
     logits, labels = (output[0], target[0]) if isinstance(target, list | tuple) else (output, target)
     if not isinstance(logits, Tensor) or logits.ndim != 4 or labels.is_floating_point():
@@ -107,7 +129,9 @@ def objective(recipe: Recipe, train: Sequence[Loaded] = ()) -> Objective:
     )
     first = None if main is None else build_loss(main.path, main.arguments)
     threshold = 0.5 if recipe.probabilities else 0.0
-    return Objective(task, _with_terms(recipe, main, first), first, recipe.auxiliary, recipe.ignore, threshold)
+    outputs = len(recipe.names) if recipe.task in ("labels", "fuse", "classify") else None
+    every = _with_terms(recipe, main, first)
+    return Objective(task, every, first, recipe.auxiliary, recipe.ignore, threshold, outputs)
 
 
 def _with_terms(recipe: Recipe, main: Part | None, first: Criterion | None) -> Criterion | None:
@@ -128,12 +152,9 @@ def _with_terms(recipe: Recipe, main: Part | None, first: Criterion | None) -> C
 def _weighted(recipe: Recipe, main: Part | None, train: Sequence[Loaded]) -> Part | None:
     if main is None or recipe.class_weights == "none":
         return main
-    weights = class_weights(_labels(train, recipe.ignore), len(recipe.names))
+    masks = (mask[mask != recipe.ignore] for mask in masks_of(train))
+    weights = class_weights(masks, len(recipe.names))
     return main.model_copy(update={"arguments": {"weights": weights, **main.arguments}})
-
-
-def _labels(train: Sequence[Loaded], ignore: int) -> Iterable[np.ndarray[Any, np.dtype[np.uint8]]]:
-    return (one.mask[one.mask != ignore] for one in train)
 
 
 def as_float(output: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,18 @@ def load(cases: Sequence[Case], longest: int | None = None, inputs: Collection[s
     mask or a further input of another size than its picture.
     """
     return list(Stored(cases, longest, inputs))
+
+
+def cases_of(loaded: Sequence[Loaded]) -> Sequence[Case]:
+    """The cases, without reading anything."""
+    return loaded.cases if isinstance(loaded, Stored) else [one.case for one in loaded]
+
+
+def masks_of(loaded: Sequence[Loaded]) -> Iterator[Labels]:
+    """The labels, without reading pictures."""
+    if isinstance(loaded, Stored):
+        return (case.read_mask() for case in loaded.cases)
+    return (one.mask for one in loaded)
 
 
 def _read(case: Case, wanted: Collection[str]) -> Loaded:

@@ -20,7 +20,18 @@ from training.embeddings import EmbeddingStore
 from training.prompts import Prompts, PromptSamples
 from training.recipe import Recipe, build
 from training.regions import read_boxes
-from training.samples import DEPTH, Loaded, Samples, Stored, in_channels, load, longest_side, region_of
+from training.samples import (
+    DEPTH,
+    Loaded,
+    Samples,
+    Stored,
+    cases_of,
+    in_channels,
+    load,
+    longest_side,
+    masks_of,
+    region_of,
+)
 from training.split import Split, split
 
 AnySamples = Samples | PromptSamples
@@ -54,9 +65,9 @@ def balance(recipe: Recipe, loaded: Sequence[Loaded]) -> list[float] | None:
     """Weight of each case: one over how many share its category, or whether they show a lesion; None for no weights."""
     match recipe.sampling:
         case "class_balanced":
-            kinds: list[Any] = [one.case.category for one in loaded]
+            kinds: list[Any] = [case.category for case in cases_of(loaded)]
         case "lesion_balanced":
-            kinds = [bool((one.mask > 0).any()) for one in loaded]
+            kinds = [bool((mask > 0).any()) for mask in masks_of(loaded)]
         case "none":
             return None
     counts = Counter(kinds)

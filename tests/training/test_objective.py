@@ -187,3 +187,19 @@ def test_every_task_has_a_measure_for_the_progress_bar() -> None:
         **dict.fromkeys(("localise", "segment", "whole", "labels", "fuse", "prompt"), "Dice"),
         "classify": "accuracy",
     }
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "target", "words"),
+    [
+        ("localise", maps(), MASK, "Found 1 outputs of the network; wanted logits and presence. Take another task"),
+        ("fuse", maps(3), (truth(), MASK), "Found 1 outputs of the network; wanted logits and depth"),
+        ("labels", maps(2), truth(), "Found 2 channels of logits for 3 classes; wanted one each"),
+        ("classify", torch.zeros(2, 4), MASK, "Found 4 channels of logits for 3 classes; wanted one each"),
+    ],
+)
+def test_a_network_that_does_not_give_what_the_task_needs_is_told(
+    task: str, output: Any, target: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        objective(recipe(task)).loss(output, target, SOME)
