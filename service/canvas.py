@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from service.components import connected
 from service.image import Mask, Region, paste
 from service.manifest import StageSpec
 from service.result import Patch
@@ -53,13 +53,12 @@ def decide(seen: Probability, spec: StageSpec, threshold: float) -> Decided:
 
 
 def _drop_components(labels: Labels, probability: Float, spec: StageSpec) -> None:
-    count, ids, stats, _ = cv2.connectedComponentsWithStats((labels > 0).astype(np.uint8), connectivity=8)
-    for one, (x, y, w, h, area) in enumerate(stats[1:count], start=1):
-        # Only the component's own box: a noisy map has thousands of them.
-        box = slice(y, y + h), slice(x, x + w)
-        inside = ids[box] == one
-        if area < spec.min_component * labels.size or probability[box][inside].max() < spec.keep:
-            labels[box][inside] = 0
+    # Only each component's own box is looked at: a noisy map has thousands of them.
+    for region, inside in connected(labels > 0):
+        _, *box = region.slices
+        small = np.count_nonzero(inside) < spec.min_component * labels.size
+        if small or probability[*box][inside].max() < spec.keep:
+            labels[*box][inside] = 0
 
 
 def _labelled(decided: Decided) -> Patch | None:
@@ -138,16 +137,12 @@ class Canvas:
         return sorted(found, key=lambda one: -one.region.width * one.region.height)
 
     def _slice_boxes(self, z: int, wanted: int, label: str) -> list[Found]:
-        plane = (self.labels[z] == wanted).astype(np.uint8)
-        if not plane.any():
+        parts = list(connected(self.labels[z] == wanted))
+        if not parts:
             return []
-        count, ids, stats, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
         known = self._held_over(Region(0, 0, self.grid.width, self.grid.height, z, z + 1))[0]
         found = []
-        for one in range(1, count):
-            x, y, w, h, _ = (int(v) for v in stats[one])
-            region = Region(x, y, x + w, y + h, z, z + 1)
+        for region, inside in parts:
             _, rows, columns = region.slices
-            score = known[rows, columns][ids[rows, columns] == one].mean()
-            found.append(Found(region, label, float(score)))
+            found.append(Found(region.shifted(0, 0, z), label, float(known[rows, columns][inside].mean())))
         return found
