@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 UV = UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv --no-progress pip
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo serve setup setup-train setup-gpu test lint tools samples clean
+.PHONY: help demo serve setup setup-train setup-gpu test lint tools samples check-gpu check-image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -44,7 +44,13 @@ samples: $(VENV)/.stamp-service ## draw the bundled phantoms anew into service/s
 # Both runtimes share one folder, and where both are, the CPU one wins without a word. Hence first out, then in.
 setup-gpu: $(VENV)/.stamp-service ## swap the CPU runtime for the GPU one (needs an NVIDIA driver)
 	$(BIN)/python -m pip uninstall -y onnxruntime onnxruntime-gpu
-	$(BIN)/python -m pip install -c constraints.txt "onnxruntime-gpu[cuda,cudnn]"
+	$(BIN)/python -m pip install -c constraints.txt -c docker/constraints-gpu.txt "onnxruntime-gpu[cuda,cudnn]"
+
+check-gpu: $(VENV)/.stamp-service ## compare every pipeline's masks on the GPU with the CPU's (after setup-gpu; status 2: no GPU)
+	@$(BIN)/python -m service.check_gpu
+
+check-image: $(VENV)/.stamp-service ## build the CPU image without an engine and get a mask out of it (root, buildah, debootstrap)
+	@docker/check-image
 
 clean: ## remove .venv, demo-out and every cache (sources and trained weights stay)
 	rm -rf $(VENV) demo-out build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
