@@ -66,11 +66,15 @@ def _plain(value: Any) -> Any:
 def shared(pieces: Iterable[Buffer]) -> int:
     """Descriptor of memory that holds the pieces one after the other, sealed; it has no name that could be left."""
     memory = os.memfd_create("pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    for piece in pieces:
-        left = memoryview(piece)
-        while left:
-            left = left[os.write(memory, left) :]
-    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
+    try:
+        for piece in pieces:
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(memory, left) :]
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
+    except BaseException:
+        os.close(memory)
+        raise
     return memory
 
 

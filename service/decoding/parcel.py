@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,22 +19,28 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 PLAIN = ("spacing", "spacing_source", "depth_axis", "modality", "laterality", "view", "notes")
-KINDS = "?uif"
+KINDS = "buif"
 
 
-def packed(image: Image) -> tuple[Json, list[Buffer]]:
-    """Head and pieces, the voxels first."""
-    voxels = np.ascontiguousarray(image.slab(0, image.depth))
-    pieces: list[Buffer] = [voxels.data.cast("B")]
+def packed(image: Image) -> tuple[Json, Iterator[Buffer]]:
+    """Head, and the bytes it speaks of: voxels first, a slice at a time, so that a volume is never held twice."""
+    dtype, shape = image.voxels.dtype, tuple(image.voxels.shape)
+    pieces: list[Buffer] = []
     head = {
         **{name: getattr(image, name) for name in PLAIN},
-        "dtype": voxels.dtype.str,
-        "shape": voxels.shape,
+        "dtype": dtype.str,
+        "shape": shape,
         "focus": astuple(image.focus) if image.focus else None,
         "flags": [astuple(flag) for flag in image.flags],
         "source": _packed_source(image.source, pieces) if image.source else None,
     }
-    return {**head, "sizes": [len(piece) for piece in pieces]}, pieces
+    sizes = [math.prod(shape) * dtype.itemsize, *(len(piece) for piece in pieces)]
+    return {**head, "sizes": sizes}, chain(_slices(image), pieces)
+
+
+def _slices(image: Image) -> Iterator[Buffer]:
+    for z in range(image.depth):
+        yield np.ascontiguousarray(image.slab(z, z + 1), image.voxels.dtype).data.cast("B")
 
 
 def unpacked(head: Json, memory: Buffer) -> Image:
@@ -97,9 +104,9 @@ def _matrix(rows: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _kept(piece: Buffer, pieces: list[Buffer]) -> int:
-    """Number of the piece among all."""
+    """Number of the piece among all; the voxels are number 0."""
     pieces.append(piece)
-    return len(pieces) - 1
+    return len(pieces)
 
 
 # ---- DICOM: each data set in its own encoding, so that elements nobody has looked at stay as they were --------------
@@ -171,21 +178,16 @@ def _unpacked_stored(head: Json, pieces: list[memoryview]) -> Stored:
 
 def _packed_header(header: Any, pieces: list[Buffer]) -> Json:
     """NIfTI's as the bytes of its file, NRRD's as the fields it is."""
-    if not hasattr(header, "write_to"):
+    if not hasattr(header, "binaryblock"):
         return {"fields": header}
-    stream = io.BytesIO()
-    header.write_to(stream)
-    return {"nifti": type(header).__name__, "at": _kept(stream.getvalue(), pieces)}
+    return {"nifti": type(header).__name__, "order": header.endianness, "at": _kept(header.binaryblock, pieces)}
 
 
 def _unpacked_header(head: Json, pieces: list[memoryview]) -> Any:
     if "fields" in head:
         return head["fields"]
-    return _nifti_headers()[head["nifti"]](io.BytesIO(pieces[head["at"]]), check=False)
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
 
-
-def _nifti_headers() -> dict[str, Callable[..., Any]]:
-    from nibabel import nifti1, nifti2
-
-    kinds = (nifti1.Nifti1Header, nifti1.Nifti1PairHeader, nifti2.Nifti2Header, nifti2.Nifti2PairHeader)
-    return {kind.__name__: kind.from_fileobj for kind in kinds}
+    kind: Any = {"Nifti1Header": Nifti1Header, "Nifti2Header": Nifti2Header}[head["nifti"]]
+    return kind(bytes(pieces[head["at"]]), head["order"], check=False)

@@ -15,7 +15,7 @@ from service.errors import InputError
 from service.image import Image
 
 LOGGER = logging.getLogger("breast_cascade")
-READER = "service.formats.raster:read_raster"
+READER = "service.formats.read:read_image"
 # A process may have been killed while it waited, and its successor too.
 TRIES = 3
 

@@ -23,7 +23,7 @@ from service.errors import InputError, UnknownPipeline
 from service.image import Image
 
 PIXELS = np.arange(24, dtype=np.uint16).reshape(1, 4, 6, 1)
-HEAD, PIECES = packed(Image(PIXELS))
+HEAD, PIECES = (part if isinstance(part, dict) else b"".join(part) for part in packed(Image(PIXELS)))
 
 
 @pytest.fixture
@@ -154,11 +154,11 @@ def test_descriptors_of_broken_replies_are_closed(pair: Any) -> None:
 )
 def test_heads_that_do_not_fit(change: dict[str, Any]) -> None:
     with pytest.raises(Broken):
-        unpacked({**json.loads(json.dumps(HEAD)), **change}, bytes(PIECES[0]))
+        unpacked({**json.loads(json.dumps(HEAD)), **change}, PIECES)
 
 
 def test_a_head_that_fits() -> None:
-    image = unpacked(json.loads(json.dumps(HEAD)), bytes(PIECES[0]))
+    image = unpacked(json.loads(json.dumps(HEAD)), PIECES)
     np.testing.assert_array_equal(image.voxels, PIXELS)  # type: ignore[arg-type]
 
 
