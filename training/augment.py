@@ -40,6 +40,8 @@ class Strength(Frozen):
         flips: probability of being mirrored left to right, and top to bottom.
         light: probability of another brightness and contrast, as far as ``light_range`` either way.
         noise: probability of Gaussian noise.
+        paste: probability that another case's lesion is pasted in (`training.transplant`).
+        elastic: probability of a soft deformation (there, too).
     """
 
     scale: tuple[float, float] = (0.6, 1.6)
@@ -54,6 +56,8 @@ class Strength(Frozen):
     light: float = 0.0
     light_range: float = 0.2
     noise: float = 0.0
+    paste: float = 0.0
+    elastic: float = 0.0
 
 
 NONE = Strength(scale=(1, 1), stretch=1, shift=0, rotation=0, gentle=0, echo=0, photometric=0, burn_in=0, flips=(0, 0))

@@ -171,6 +171,8 @@ class Recipe(Frozen):
             raise ValueError(f"task {self.task} needs `classes`: the names of its labels, background first")
         if self.interest is not None and not 0 <= self.interest < len(self.names):
             raise ValueError(f"interest is label {self.interest}, wanted 0 to {len(self.names) - 1}: {self.names}")
+        if self.augment.paste and self.task not in ("localise", "segment", "whole"):
+            raise ValueError(f"augment.paste is for lesions, task {self.task} has others: wanted 0, set it to 0")
         return self
 
     @property

@@ -16,7 +16,7 @@ from service.image import Region, crop
 from service.manifest import InputSpec, Window
 from service.preprocess import place, prepare, prepare_map, resize
 from service.stages import looked_at
-from training import augment
+from training import augment, transplant
 from training.datasets.case import Case, Labels, Picture, read_grey
 from training.recipe import Recipe
 from training.regions import Boxes, Grey, jittered, lesion_boxes, random_box
@@ -139,6 +139,8 @@ class Samples(Dataset[Sample]):
         self.strength = recipe.augment
         self.boxes = boxes or {}
         self.epoch = 0
+        donors = loaded if training and recipe.augment.paste else ()
+        self.grafts = transplant.grafts((one.image, self._truth(one)) for one in donors)
 
     def __len__(self) -> int:
         return len(self.loaded)
@@ -159,6 +161,7 @@ class Samples(Dataset[Sample]):
                 return image, self._mask(view.mask), category
 
     def _view(self, one: Loaded, rng: np.random.Generator) -> View:
+        one = self._reshaped(one, rng) if self.training else one
         region = self._region(one, rng)
         if region_of(self.recipe) == "mask_out":
             one, region = _masked_out(one, region), one.grid
@@ -166,6 +169,18 @@ class Samples(Dataset[Sample]):
             image, mask = (crop(plane[None], region)[0] for plane in (one.image, self._truth(one)))
             return View(image, mask, _cut(one, region))
         return self._varied(one, region, rng)
+
+    def _reshaped(self, one: Loaded, rng: np.random.Generator) -> Loaded:
+        """The case with another one's lesion beside its own, and softly deformed, as often as the recipe says."""
+        image, mask, inputs = one.image, one.mask, one.inputs
+        if self.grafts and rng.random() < self.strength.paste:
+            graft = self.grafts[int(rng.integers(len(self.grafts)))]
+            image, mask = transplant.paste(image, mask, graft, rng)
+        if self.strength.elastic and rng.random() < self.strength.elastic:
+            field = transplant.deformation(mask.shape, rng)
+            image, mask = field.warp(image), field.warp(mask, labels=True)
+            inputs = {name: field.warp(plane) for name, plane in inputs.items()}
+        return Loaded(one.case, image, mask, inputs)
 
     def _varied(self, one: Loaded, region: Region, rng: np.random.Generator) -> View:
         strength = self.strength
