@@ -13,20 +13,26 @@ from service.api.parameters import Parameters
 from service.api.work import Order, Product, Read, produce
 from service.engine import Engine
 from service.errors import BadParameter, InputError, UnusableImage
+from service.formats.archive import bundled
+from service.formats.dicom_series import series_of
 from service.formats.limits import Limits
-from service.formats.raster import read_raster
-from service.formats.sniff import sniff
+from service.formats.read import read_image
+from service.formats.sniff import HEAD_BYTES, sniff
 
-# Enough for every format's signature.
-HEAD_BYTES = 64
+# As much as stands before the pixels of a slice, and far more.
+DICOM_HEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture and where its answer goes; None where it is not written."""
+    """One picture or volume and where its answer goes; None where it is not written.
+
+    ``source`` names it: its file, or the first of the ``files`` of a DICOM series.
+    """
 
     source: Path
     target: Path | None
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,19 @@ class Wish:
     parameters: Parameters
     format: Format
     limits: Limits
-    read: Read = read_raster
+    read: Read = read_image
 
 
 def plan(paths: Sequence[Path], output: Path | None, suffix: str) -> list[Task]:
-    """One task per picture, folders walked in sorted order with their shape kept below ``output``.
+    """One task per picture or DICOM series, folders walked in sorted order with their shape kept below ``output``.
 
-    In a folder only files that begin like a picture count; a file named outright always does. Raises BadParameter when
-    two answers would be written to one file, or one over its own picture.
+    In a folder only files that begin like a picture count; a file named outright always does. Slices of one series in
+    one folder are one task, called like the folder where it holds nothing else. Raises BadParameter when two answers
+    would be written to one file, or one over its own picture.
     """
-    found = [pair for path in paths for pair in _pictures(path, output, several=len(paths) > 1)]
-    stems = Counter(place.with_suffix("") for _, place in found)
-    tasks = [Task(source, _target(output, place, suffix, stems)) for source, place in found]
+    found = _grouped([pair for path in paths for pair in _pictures(path, output, several=len(paths) > 1)])
+    stems = Counter(_stem(place) for _, place in found)
+    tasks = [Task(files[0], _target(output, place, suffix, stems), files) for files, place in found]
     _check_targets(tasks)
     return tasks
 
@@ -65,7 +72,7 @@ def run(engine: Engine, wish: Wish, tasks: Iterable[Task]) -> Iterator[Outcome]:
     """Work through the tasks one by one; an input that fails is an outcome, not an end."""
     for task in tasks:
         try:
-            content = _read(task.source, wish.limits)
+            content = _content(task.files, wish.limits)
             product = produce(engine, Order(content, wish.parameters, wish.format, wish.limits, wish.read))
         except InputError as error:
             yield Outcome(task, error=error)
@@ -100,17 +107,48 @@ def _is_picture(file: Path) -> bool:
         return sniff(stream.read(HEAD_BYTES)) is not None
 
 
+def _grouped(found: Sequence[tuple[Path, Path]]) -> list[tuple[tuple[Path, ...], Path]]:
+    """(files, place) of each picture, the slices of a series put together."""
+    groups: dict[tuple[Path, str], list[tuple[Path, Path]]] = {}
+    for number, (file, place) in enumerate(found):
+        groups.setdefault((file.parent, _series(file) or f"file {number}"), []).append((file, place))
+    crowded = Counter(folder for folder, _ in groups)
+    return [_group(pairs, alone=crowded[folder] == 1) for (folder, _), pairs in groups.items()]
+
+
+def _group(pairs: Sequence[tuple[Path, Path]], *, alone: bool) -> tuple[tuple[Path, ...], Path]:
+    files, place = tuple(file for file, _ in pairs), pairs[0][1]
+    if len(files) > 1 and alone:
+        name = place.parent.name or files[0].resolve().parent.name
+        place = place.parent.parent / f"{name}.dcm"
+    return files, place
+
+
+def _series(file: Path) -> str | None:
+    """UID of the series that a file is a slice of, None for every other file."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+        return series_of(head + stream.read(DICOM_HEAD_BYTES)) if sniff(head) == "dicom" else None
+
+
+def _stem(place: Path) -> Path:
+    name = place.name.removesuffix(".gz") if place.name.endswith(".nii.gz") else place.name
+    return place.with_name(name).with_suffix("")
+
+
 def _target(output: Path | None, place: Path, suffix: str, stems: Counter[Path]) -> Path | None:
     if output is None:
         return None
     # scan.png and scan.jpg side by side keep their endings, so that neither answer hides the other.
-    stem = place.name if stems[place.with_suffix("")] > 1 else place.stem
+    stem = place.name if stems[_stem(place)] > 1 else _stem(place).name
     return output / place.parent / f"{stem}{suffix}"
 
 
 def _check_targets(tasks: Sequence[Task]) -> None:
     targets = Counter(task.target.resolve() for task in tasks if task.target)
-    sources = {task.source.resolve() for task in tasks}
+    sources = {file.resolve() for task in tasks for file in task.files}
     for target, count in targets.items():
         if count > 1 or target in sources:
             raise BadParameter(
@@ -118,6 +156,11 @@ def _check_targets(tasks: Sequence[Task]) -> None:
                 "a file of its own for each answer",
                 "Choose another output folder, or name the inputs one by one.",
             )
+
+
+def _content(files: Sequence[Path], limits: Limits) -> bytes:
+    contents = [_read(file, limits) for file in files]
+    return contents[0] if len(contents) == 1 else bundled(contents)
 
 
 def _read(source: Path, limits: Limits) -> bytes:

@@ -32,14 +32,14 @@ class Cascade:
     def run(self, image: Image, ask: Ask = AS_THE_MANIFEST_SAYS) -> CascadeResult:
         """All stages in order. Raises BadParameter for an ask this pipeline cannot serve."""
         wanted = self._wanted(ask)
-        given = tuple(box.clipped(image.region) for box in ask.boxes)
+        given = tuple(box.clipped(image.field) for box in ask.boxes)
         if ask.points:
             stage = next(stage for stage in self.stages if stage.spec is wanted)
             check_points(stage, ask.points, given, image.region)
         work = _Work(self.manifest, Frame(image), replace(ask, boxes=given), wanted, self._replaced(ask, wanted))
         if given != ask.boxes:
             work.flags.append(CLIPPED)
-        if image.depth == 1 and _flat(image):
+        if image.field.depth == 1 and _flat(image):
             text = "Every pixel has the same value: there is nothing to look at, so nothing was evaluated."
             return work.unevaluated(Flag("no_contrast", text))
         for stage in self.stages:
@@ -95,7 +95,7 @@ def _check_threshold(threshold: float | None, spec: StageSpec) -> None:
 
 
 def _flat(image: Image) -> bool:
-    slab = image.slab(0, 1)
+    slab = image.slab(image.field.z0, image.field.z1)[:, *image.field.slices[1:]]
     return bool((slab == slab[:1, :1, :1]).all())
 
 
@@ -183,8 +183,9 @@ class _Work:
 
     def _views(self, spec: StageSpec, boxes: list[Found] | None) -> list[tuple[Region, Found | None]]:
         if boxes is None:
-            return [(view, None) for view in planes(self.grid)]
-        return [(view, one) for one in boxes for view in planes(looked_at(one.region, spec.look, self.grid))]
+            return [(view, None) for view in planes(self.frame.image.field)]
+        field = self.frame.image.field
+        return [(view, one) for one in boxes for view in planes(looked_at(one.region, spec.look, field))]
 
     def _detect(self, stage: Detect) -> list[Look]:
         spec = stage.spec
@@ -231,12 +232,12 @@ class _Work:
     def _widened(self, stage: Segment | Prompt, decided: Decided, one: Found | None) -> tuple[Look, Decided]:
         """A mask that reaches into the border is cut off: look once more, wider; the second result stands."""
         look = Look(decided.view, one.label if one else None, self._score(stage.spec, one))
-        slice_grid = replace(self.grid, z0=decided.view.z0, z1=decided.view.z1)
-        if decided.touches_border(slice_grid):
-            wider = decided.view.widened(WIDEN, slice_grid)
+        slice_field = replace(self.frame.image.field, z0=decided.view.z0, z1=decided.view.z1)
+        if decided.touches_border(slice_field):
+            wider = decided.view.widened(WIDEN, slice_field)
             (probability,) = stage.run(self.frame, [wider])
             decided = decide(probability, stage.spec, self._threshold(stage.spec))
-            look = replace(look, region=wider, widened=True, touches_border=decided.touches_border(slice_grid))
+            look = replace(look, region=wider, widened=True, touches_border=decided.touches_border(slice_field))
         if look.touches_border:
             text = (
                 f"The mask of stage {stage.spec.name} reaches the border of the widened region, too: it may be cut off."

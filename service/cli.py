@@ -109,11 +109,15 @@ def segment(
     points: Annotated[
         list[str] | None, typer.Option(metavar="X,Y,0|1", help="For a stage that is prompted; may be repeated.")
     ] = None,
+    slice_number: Annotated[str, typer.Option("--slice", metavar="N", help="Look at this slice of a volume.")] = "",
+    phase: Annotated[str, typer.Option(metavar="N", help="Which volume of several, from 0.")] = "",
+    spacing: Annotated[str, typer.Option(metavar="[Z,]Y,X", help="Millimetres, where the file has none.")] = "",
 ) -> None:
     """Documented by SEGMENT_HELP."""
     settings = read_settings()
     pairs = [("pipeline", pipeline), ("threshold", threshold), *(("box", one) for one in box or [])]
     pairs += (("points", one) for one in points or [])
+    pairs += [("slice", slice_number), ("phase", phase), ("spacing", spacing)]
     parameters = _usage(lambda: read_parameters(pairs))
     wanted = _usage(lambda: wanted_format(format_name, None))
     tasks = _usage(lambda: batch.plan(paths, output, wanted.suffix))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service import __version__
 from service.cascade import Ask, Cascade
-from service.errors import BadParameter, ManifestError, UnknownPipeline
+from service.errors import BadParameter, ManifestError, UnknownPipeline, UnusableImage
 from service.image import Image, Point, Region
 from service.loading import load_networks
 from service.manifest import Manifest, read_manifest
@@ -21,6 +21,9 @@ from service.result import CascadeResult, Flag
 from service.stages import build_stage
 
 BUNDLED = Path(__file__).parent / "pipelines"
+# What DICOM calls images that a pipeline of a modality can look at; and modalities that tell nothing.
+FITTING = {"US": ("US",), "MG": ("MG", "CR", "DX", "RG"), "MR": ("MR",), "XC": ("XC", "ES", "GM")}
+UNTOLD = (None, "OT", "SC")
 SOFTWARE = ("onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "numpy", "pillow")
 
 
@@ -126,14 +129,38 @@ class Engine:
         raise UnknownPipeline(f"pipeline {wanted!r:.80}", f"one of: {known}", "See GET /pipelines for what is loaded.")
 
     def chosen(self, image: Image, request: Request) -> LoadedPipeline:
-        """The pipeline of a request: by name, else by the image's modality, else the only one there is."""
-        if request.pipeline is not None:
-            return self.pipeline(request.pipeline, request.version)
-        names = sorted({one.manifest.name for one in self.loaded if image.modality in (None, one.manifest.modality)})
-        if len(names) != 1:
-            known = ", ".join(sorted({one.manifest.name for one in self.loaded}))
-            raise BadParameter("no pipeline", f"one of: {known}", "Name the pipeline in the parameter `pipeline`.")
-        return self.pipeline(names[0], request.version)
+        """The pipeline of a request: by name, else by the image's modality, else the only one there is.
+
+        Raises UnknownPipeline, BadParameter where one must be named, UnusableImage for an image of another modality.
+        """
+        name = self._fitting(image) if request.pipeline is None else request.pipeline
+        pipeline = self.pipeline(name, request.version)
+        if not _fits(image, pipeline.manifest):
+            raise _wrong_modality(image, [pipeline.manifest])
+        return pipeline
+
+    def raw_modalities(self, request: Request) -> frozenset[str | None]:
+        """Modalities whose images must be read as measured for the pipeline that this request will get."""
+        raw = [
+            one.manifest
+            for one in self.loaded
+            if one.manifest.voxels == "raw"
+            and (one.default if request.version is None else one.manifest.version == request.version)
+            and request.pipeline in (None, one.manifest.name)
+        ]
+        untold = UNTOLD if request.pipeline is not None else ()
+        return frozenset(modality for one in raw for modality in (*FITTING[one.modality], *untold))
+
+    def _fitting(self, image: Image) -> str:
+        manifests = [one.manifest for one in self.loaded]
+        names = sorted({manifest.name for manifest in manifests if _fits(image, manifest)})
+        if not names:
+            raise _wrong_modality(image, manifests)
+        if len(names) > 1:
+            raise BadParameter(
+                "no pipeline", f"one of: {', '.join(names)}", "Name the pipeline in the parameter `pipeline`."
+            )
+        return names[0]
 
     def segment(self, image: Image, request: Request) -> Answer:
         """Run one image through its pipeline. Blocks; raises the InputError tree."""
@@ -148,10 +175,24 @@ class Engine:
             result=result,
             findings=found,
             measurements={},
-            flags=result.flags,
+            flags=(*image.flags, *result.flags),
             provenance=_provenance(pipeline, image),
             timings_ms={"stages": elapsed},
         )
+
+
+def _fits(image: Image, manifest: Manifest) -> bool:
+    return image.modality in UNTOLD or image.modality in FITTING[manifest.modality]
+
+
+def _wrong_modality(image: Image, manifests: Sequence[Manifest]) -> UnusableImage:
+    fitting = sorted({one for manifest in manifests for one in FITTING[manifest.modality]})
+    return UnusableImage(
+        f"an image of modality {image.modality}",
+        f"one of {', '.join(fitting)}",
+        "Send an image of that modality, or name another pipeline in the parameter `pipeline`.",
+        "wrong_modality",
+    )
 
 
 def _pipeline_folders(folder: Path) -> list[Path]:

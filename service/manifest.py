@@ -211,12 +211,13 @@ class Evidence(Frozen):
 
 
 class Manifest(Frozen):
-    """The whole card of one pipeline version."""
+    """The whole card of one pipeline version. ``voxels``: as the file's window shows them, or ``raw`` as measured."""
 
     name: Name
     version: Version
     title: str
     modality: Literal["US", "MG", "MR", "XC"]
+    voxels: Literal["shown", "raw"] = "shown"
     intended_use: str
     evidence: Evidence
     labels: tuple[Label, ...]
@@ -258,8 +259,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read ``folder/manifest.yaml``. Raises ManifestError naming file, field, found and wanted."""
     path = folder / "manifest.yaml"
     try:
-        raw = read_yaml(path.read_text(encoding="utf-8"))
-        manifest = Manifest.model_validate(raw)
+        manifest = Manifest.model_validate(read_yaml(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ManifestError(
             f"{path}: {' '.join(str(error).split())}", "a readable YAML file", "Restore the file or remove the folder."
@@ -292,8 +292,7 @@ def verified_weights(folder: Path, weights: Weights) -> bytes:
         raise WeightsError(
             f"{path}: no readable file", f"a file with sha256 {weights.sha256}", "Restore the weight file."
         ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != weights.sha256:
+    if (digest := hashlib.sha256(content).hexdigest()) != weights.sha256:
         raise WeightsError(
             f"{path}: sha256 {digest}", weights.sha256, "Restore the file the manifest was written for, or export anew."
         )

@@ -61,7 +61,12 @@ def _query(name: str, schema: Json) -> Json:
 
 
 def _body(parameters: dict[str, Json]) -> Json:
-    picture = {"type": "string", "format": "binary", "description": "The picture: PNG, JPEG, TIFF, BMP or WebP."}
+    picture = {
+        "type": "string",
+        "format": "binary",
+        "description": "The picture or volume: PNG, JPEG, TIFF, BMP, WebP, DICOM, NIfTI, NRRD, or a zip of one series; "
+        "the DICOM files of a series may come as several fields of this name.",
+    }
     form = {"type": "object", "required": ["file"], "properties": {"file": picture, **parameters}}
     raw = {"schema": {"type": "string", "format": "binary"}}
     return {

@@ -12,17 +12,33 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from service.errors import BadParameter, InputError, TooLarge, UnknownFormat, UnusableImage, counted
+from service.formats.archive import bundled
+from service.formats.dicom_parse import is_dicom
 
 # Boundaries, part headers and parameters around a multipart file.
-MULTIPART_OVERHEAD = 64 * 1024
+MULTIPART_OVERHEAD = 512 * 1024
 MAX_FIELDS = 64
+# The slices of a series may come one by one; each brings a part header.
+MAX_FILES = 1024
 MAX_FIELD_BYTES = 4 * 1024
-RAW_TYPES = ("image/", "application/octet-stream")
+RAW_TYPES = (
+    "image/",
+    "application/octet-stream",
+    "application/dicom",
+    "application/gzip",
+    "application/nifti",
+    "application/nrrd",
+    "application/x-gzip",
+    "application/x-nifti",
+    "application/x-nrrd",
+    "application/x-zip-compressed",
+    "application/zip",
+)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One received picture, undecoded, and the form fields that came with it."""
+    """One received picture, undecoded, and the form fields that came with it. A series of files travels as one zip."""
 
     content: bytes
     fields: tuple[tuple[str, str], ...] = ()
@@ -50,7 +66,7 @@ async def receive(request: Request, max_bytes: int, patience: float) -> Upload:
     else:
         raise UnknownFormat(
             f"content type {kind[:60]!r}",
-            "multipart/form-data with a field named file, image/* or application/octet-stream",
+            "multipart/form-data with a field named file, image/*, application/dicom, zip, gzip or octet-stream",
             "With curl write -F file=@picture.png, or --data-binary @picture.png -H 'Content-Type: image/png'.",
         )
     if not upload.content:
@@ -109,7 +125,7 @@ def _too_large(count: int, max_bytes: int) -> TooLarge:
 
 async def _multipart(request: Request, pieces: AsyncGenerator[bytes, None]) -> Upload:
     parser = _InMemory(
-        request.headers, pieces, max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+        request.headers, pieces, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
     )
     try:
         form = await parser.parse()
@@ -129,14 +145,16 @@ async def _multipart(request: Request, pieces: AsyncGenerator[bytes, None]) -> U
 def _upload(form: FormData) -> Upload:
     files = [(name, part) for name, part in form.multi_items() if isinstance(part, UploadFile)]
     fields = tuple((name, part) for name, part in form.multi_items() if isinstance(part, str))
-    if [name for name, _ in files] != ["file"]:
+    contents = [part.file.read() for _, part in files]
+    several = len(files) > 1 and all(is_dicom(content) for content in contents)
+    if {name for name, _ in files} != {"file"} or not (len(files) == 1 or several):
         raise BadParameter(
             _counted_files([name[:40] for name, _ in files]),
-            "one file in a field named file",
+            "one file in a field named file, or the DICOM slices of one series in as many of them",
             "Send one picture per request, with a file name, as curl -F file=@picture.png does.",
             "bad_file_field",
         )
-    return Upload(files[0][1].file.read(), fields)
+    return Upload(bundled(contents) if several else contents[0], fields)
 
 
 def _counted_files(fields: list[str]) -> str:

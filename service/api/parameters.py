@@ -13,12 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from service import engine
 from service.cascade import check_probability
 from service.errors import BadParameter
+from service.formats.limits import Limits
+from service.formats.options import Options
 from service.image import Image, Point, Region
 
 Pair = tuple[str, str]
 
 # In the contract, but none of the pipelines served so far has a use for them.
-WITHOUT_USE = frozenset({"phase", "roi", "enhance", "seg_type"})
+WITHOUT_USE = frozenset({"roi", "enhance", "seg_type"})
 REPEATABLE = frozenset({"box", "points"})
 # Millimetres between pixels; beyond this it is a mistake of the unit.
 MAX_SPACING = 100.0
@@ -57,18 +59,18 @@ def _threshold(text: object) -> float:
     return value
 
 
-def _spacing(text: object) -> tuple[float, float]:
+def _spacing(text: object) -> tuple[float, ...]:
     try:
         values = [float(part) for part in str(text).split(",")]
     except ValueError:
         values = []
-    if len(values) not in (1, 2) or not all(0 < value <= MAX_SPACING for value in values):
+    if len(values) not in (1, 2, 3) or not all(0 < value <= MAX_SPACING for value in values):
         raise BadParameter(
             f"spacing={text!s:.60}",
-            f"one number or y,x in millimetres per pixel, above 0 and at most {MAX_SPACING:g}",
-            "Write for example spacing=0.1 or spacing=0.1,0.08.",
+            f"one number, y,x or z,y,x in millimetres per pixel, above 0 and at most {MAX_SPACING:g}",
+            "Write for example spacing=0.1, spacing=0.1,0.08 or spacing=2,0.7,0.7.",
         )
-    return values[0], values[-1]
+    return tuple(values) if len(values) > 1 else (values[0], values[0])
 
 
 Box = Annotated[
@@ -79,7 +81,9 @@ Threshold = Annotated[
     float, BeforeValidator(_threshold), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
 ]
 Spacing = Annotated[
-    tuple[float, float], BeforeValidator(_spacing), WithJsonSchema({"type": "string", "examples": ["0.1", "0.1,0.08"]})
+    tuple[float, ...],
+    BeforeValidator(_spacing),
+    WithJsonSchema({"type": "string", "examples": ["0.1", "0.1,0.08", "2,0.7,0.7"]}),
 ]
 
 
@@ -101,24 +105,43 @@ class Parameters(BaseModel):
         description="x,y,label in pixels, label 1 inside the object and 0 outside of it: for a stage that is prompted.",
     )
     stage: str | None = Field(None, description="Whose mask is wanted; the last segmenting stage when left out.")
-    slice: int = Field(0, ge=0, description="Which slice boxes and points lie in; a picture has only slice 0.")
-    spacing: Spacing | None = Field(None, description="Millimetres per pixel: one number, or y,x.")
+    slice: int | None = Field(
+        None, ge=0, description="Of a volume look at this slice alone, from 0; boxes and points lie in it."
+    )
+    phase: int | None = Field(None, ge=0, description="Which volume of several (time points, echoes), from 0.")
+    spacing: Spacing | None = Field(None, description="Millimetres per pixel: one number, y,x or z,y,x.")
+    mask_outside_region: bool = Field(
+        False, description="Black out what lies outside of the ultrasound region that the file marks, text included."
+    )
     format: str | None = Field(None, description="What comes back; json when left out, or as Accept says.")
 
-    def placed(self, image: Image) -> Image:
-        """The image with the caller's spacing. Raises BadParameter for a slice it does not have."""
-        if self.slice >= image.depth:
+    def options(self, limits: Limits, raw: frozenset[str | None]) -> Options:
+        """How to read the file; ``raw`` are the modalities whose values are wanted as measured."""
+        return Options(
+            limits,
+            slice=self.slice,
+            phase=self.phase,
+            spacing=self.spacing,
+            raw=raw,
+            # Who gives a box knows where to look.
+            whole=bool(self.box or self.points) and not self.mask_outside_region,
+            hide_outside=self.mask_outside_region,
+        )
+
+    def check(self, image: Image) -> None:
+        """Raises BadParameter for boxes or points that could lie in any slice of a volume."""
+        if self.slice is None and image.depth > 1 and (self.box or self.points):
             raise BadParameter(
-                f"slice={self.slice}", f"0 to {image.depth - 1}", "A picture has one slice; leave the parameter out."
+                f"a box or points in a volume of {image.depth} slices",
+                f"the slice they lie in, 0 to {image.depth - 1}",
+                "Give the parameter slice, too.",
             )
-        if self.spacing is None:
-            return image
-        return replace(image, spacing=(image.spacing[0], *self.spacing), spacing_source="user")
 
     def request(self) -> engine.Request:
         """The same for the engine."""
-        boxes = tuple(box.shifted(0, 0, self.slice) for box in self.box)
-        points = tuple(replace(point, z=self.slice) for point in self.points)
+        z = self.slice or 0
+        boxes = tuple(box.shifted(0, 0, z) for box in self.box)
+        points = tuple(replace(point, z=z) for point in self.points)
         return engine.Request(self.pipeline, self.version, self.threshold, boxes, self.stage, points)
 
 

@@ -9,15 +9,17 @@ from service.api.answer import Format
 from service.api.clock import Clock
 from service.api.parameters import Parameters
 from service.engine import Answer, Engine
-from service.formats.raster import Limits, read_raster
+from service.formats.limits import Limits
+from service.formats.options import Options
+from service.formats.read import read_image
 from service.image import Image
 
-Read = Callable[[bytes, Limits], Image]
+Read = Callable[[bytes, Options], Image]
 
 
 @dataclass(frozen=True)
 class Order:
-    """One picture, undecoded, and what is wanted of it. The clock runs from the moment this is made.
+    """One picture or volume, undecoded, and what is wanted of it. The clock runs from the moment this is made.
 
     ``read`` decodes it: in this process, or better in one that may crash.
     """
@@ -26,7 +28,7 @@ class Order:
     parameters: Parameters
     format: Format
     limits: Limits
-    read: Read = read_raster
+    read: Read = read_image
     clock: Clock = field(default_factory=Clock)
 
 
@@ -67,7 +69,9 @@ def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: No
     check()
     _check_named(engine, order.parameters)
     with clock.span("decode"):
-        image = order.parameters.placed(order.read(order.content, order.limits))
+        raw = engine.raw_modalities(order.parameters.request())
+        image = order.read(order.content, order.parameters.options(order.limits, raw))
+        order.parameters.check(image)
     check()
     answer = engine.segment(image, order.parameters.request())
     clock.add("stages", answer.timings_ms["stages"])

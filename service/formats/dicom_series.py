@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from service.errors import UnusableImage, counted
+from service.errors import InputError, UnusableImage, counted
 from service.formats.dicom import Material, Shot, image_of, laid_out, read_instance
 from service.formats.dicom_geometry import place_of
 from service.formats.dicom_layout import Layout
@@ -37,6 +37,19 @@ def read_slices(count: int, load: Load, options: Options) -> Image:
     options.limits.check_volume(layouts[0].frame_bytes * len(kept))
     flags = _copies(count - len(kept))
     return image_of(Material(chosen, layouts[0], lambda at: parse(load(kept[at])), shots, flags), options)
+
+
+def series_of(head: bytes) -> str | None:
+    """UID of the series that a file is a slice of, None for any other file. Needs all that stands before the pixels."""
+    try:
+        parsed = parse(head)
+        with decoding("DICOM"):
+            single = int(parsed.dataset.get("NumberOfFrames") or 1) == 1
+            placed = single and place_of(Frame(parsed.dataset, 1), 0) is not None
+            uid = str(parsed.dataset.get("SeriesInstanceUID") or "")
+    except InputError:
+        return None
+    return uid if placed and uid else None
 
 
 def _without_copies(headers: Sequence[Parsed]) -> list[int]:

@@ -76,7 +76,8 @@ def _header(start: bytes) -> tuple[Header, int]:
     if kind is None or len(start) < kind[0]:
         raise truncated("NIfTI")
     size, order = kind
-    header = (Nifti1Header if size == 348 else Nifti2Header)(start[:size], order, check=False)
+    kind_of: Any = Nifti1Header if size == 348 else Nifti2Header
+    header = kind_of(start[:size], order, check=False)
     offset, least = float(header["vox_offset"]), KINDS[size][2]
     if not (math.isfinite(offset) and offset.is_integer() and least <= offset < 1 << 31):
         raise malformed("NIfTI", "whose voxels begin at an impossible place")

@@ -25,6 +25,6 @@ class Options:
     slice: int | None = None
     phase: int | None = None
     spacing: tuple[float, ...] | None = None
-    raw: frozenset[str] = frozenset()
+    raw: frozenset[str | None] = frozenset()
     whole: bool = False
     hide_outside: bool = False

@@ -62,7 +62,7 @@ def _kind(content: bytes, limits: Limits) -> str:
     if not content:
         raise UnusableImage("an empty body", f"a {ACCEPTED} file", "Send the file's content.", "empty_body")
     kind = sniff(content)
-    if kind is None:
+    if kind not in PLUGINS:
         known = known_but_not_read(content)
         found = (
             f"a {known} picture, a format known but not read here" if known else "content of no known picture format"

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from service.formats.archive import is_zip
+from service.formats.dicom_parse import is_dicom
 from service.formats.header import PNG_MAGIC
+from service.formats.nifti import is_nifti
+from service.formats.nrrd import is_nrrd
 
 # Sizes a BMP's second header may have; "BM" alone also starts many a text.
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 GIF_MAGIC = (b"GIF87a", b"GIF89a")
+# Enough for every format, a gzipped NIfTI header included.
+HEAD_BYTES = 1024
+# DICOM first: its preamble is free, and some writers put the start of another format there.
+VOLUMES: Mapping[str, Callable[[bytes], bool]] = {
+    "dicom": is_dicom,
+    "nifti": is_nifti,
+    "nrrd": is_nrrd,
+    "zip": is_zip,
+}
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def sniff(content: bytes) -> str | None:
-    """``png jpeg tiff bmp webp`` or None. Needs the first 32 bytes only; says nothing about what follows them."""
+    """``dicom nifti nrrd zip png jpeg tiff bmp webp`` or None.
+
+    Needs the first 1024 bytes only; says nothing about what follows them.
+    """
+    for kind, begins in VOLUMES.items():
+        if begins(content[:HEAD_BYTES]):
+            return kind
+    return _raster(content)
+
+
+def _raster(content: bytes) -> str | None:
     if content.startswith(PNG_MAGIC):
         return "png"
     if content.startswith(b"\xff\xd8\xff"):

@@ -167,7 +167,10 @@ def test_openapi_describes_segment_and_its_errors(tiny_client: httpx.Client) -> 
     assert document["openapi"].startswith("3.1")
     operation = document["paths"]["/segment"]["post"]
     names = {parameter["name"] for parameter in operation["parameters"]}
-    assert names == {"pipeline", "version", "threshold", "box", "points", "stage", "slice", "spacing", "format"}
+    assert names == {
+        "pipeline", "version", "threshold", "box", "points", "stage", "slice", "phase", "spacing",
+        "mask_outside_region", "format",
+    }  # fmt: skip
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert set(form) == {"file", *names}
     assert {"200", "404", "413", "415", "422", "429", "503"} <= set(operation["responses"])

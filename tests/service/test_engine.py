@@ -14,10 +14,11 @@ import yaml
 from service import loading
 from service.api.parameters import read_parameters
 from service.engine import Engine, Request, software
-from service.errors import BadParameter, DeviceError, ManifestError, UnknownPipeline, WeightsError
+from service.errors import BadParameter, DeviceError, ManifestError, UnknownPipeline, UnusableImage, WeightsError
 from service.frame import BATCH
 from service.image import Region
 from service.network import CUDA, Device, onnxruntime
+from service.source import Flag
 from tests import tiny_graphs, tiny_pipeline
 from tests.fakes import picture, square
 
@@ -139,12 +140,37 @@ def test_the_modality_decides(two: Engine, modality: str, name: str) -> None:
     assert two.chosen(picture(square(0, 0, 9), modality=modality), Request()).manifest.name == name
 
 
-@pytest.mark.parametrize("modality", [None, "CT"])
+@pytest.mark.parametrize("modality", [None, "OT", "SC"])
 def test_where_nothing_decides_the_pipeline_must_be_named(two: Engine, modality: str | None) -> None:
     image = picture(square(0, 0, 9), modality=modality)
     with pytest.raises(BadParameter, match="Found no pipeline; wanted one of: mammo, tiny. Name the pipeline"):
         two.chosen(image, Request())
     assert two.chosen(image, Request(pipeline="mammo")).manifest.name == "mammo"
+
+
+@pytest.mark.parametrize("name", [None, "tiny", "mammo"])
+def test_an_image_of_another_modality_is_refused(two: Engine, name: str | None) -> None:
+    with pytest.raises(UnusableImage, match=r"Found an image of modality CT; wanted one of .*(US|MG)") as caught:
+        two.chosen(picture(square(0, 0, 9), modality="CT"), Request(pipeline=name))
+    assert caught.value.code == "wrong_modality"
+
+
+def test_a_digitised_film_fits_mammography(two: Engine) -> None:
+    image = picture(square(0, 0, 9), modality="CR")
+    assert two.chosen(image, Request(pipeline="mammo")).manifest.name == "mammo"
+
+
+def test_raw_values_are_wanted_where_the_manifest_says_so(root: Path) -> None:
+    copied(tiny(root), root / "mammo" / "1.0.0", modality="MG", voxels="raw")
+    engine = Engine.open((root,), "cpu")
+    assert engine.raw_modalities(Request()) == {"MG", "CR", "DX", "RG"}
+    assert engine.raw_modalities(Request(pipeline="tiny")) == set()
+    assert engine.raw_modalities(Request(pipeline="mammo")) >= {"MG", "OT", None}
+
+
+def test_flags_of_the_source_come_first(engine: Engine) -> None:
+    image = replace(picture(square(0, 0, 9)), flags=(Flag("lossy", "Compressed with loss."),))
+    assert engine.segment(image, Request()).flags[0].code == "lossy"
 
 
 def test_the_only_pipeline_needs_no_name(engine: Engine) -> None:
