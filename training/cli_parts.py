@@ -34,8 +34,17 @@ BoxSource = Annotated[
     ),
 ]
 
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="An argument of the data set when it is measured, such as policy=all for every slice; repeatable.",
+    ),
+]
 
-def images_of_runs(runs: Sequence[Path], data: Path, part: Part) -> Images:
+
+def images_of_runs(runs: Sequence[Path], data: Path, part: Part, options: Sequence[str] | None) -> Images:
     """The part of the runs' split. Raises ValueError where they were trained on different ones."""
     from training.compare import check_one_split
     from training.evaluate_run import images_of
@@ -43,7 +52,7 @@ def images_of_runs(runs: Sequence[Path], data: Path, part: Part) -> Images:
 
     recipes = [recipe_of(run) for run in runs]
     check_one_split(recipes)
-    return images_of(recipes[0], data, part)
+    return images_of(recipes[0], data, part, options_in(options))
 
 
 def boxes_from(source: Path | None, images: Images) -> Boxes | None:
@@ -54,6 +63,17 @@ def boxes_from(source: Path | None, images: Images) -> Boxes | None:
     if source is None:
         return None
     return read_boxes(source) if source.is_file() else boxes_on(first_stage(source), images.cases)
+
+
+def options_in(texts: Sequence[str] | None) -> dict[str, Any]:
+    """``NAME=VALUE`` and the like, values as YAML. Raises typer's BadParameter."""
+    from service.yaml12 import read_yaml
+
+    pairs = [text.partition("=") for text in texts or ()]
+    for (name, equals, _), text in zip(pairs, texts or (), strict=True):
+        if not name or not equals:
+            raise typer.BadParameter(f"found {text!r}, wanted NAME=VALUE", param_hint="--option")
+    return {name: read_yaml(value) for name, _, value in pairs}
 
 
 def regions_in(text: str | None) -> tuple[Regions, ...]:

@@ -7,25 +7,25 @@ epoch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from service.manifest import Look
 from training.choices import Part, Regions
 from training.cost import Cost, cost
 from training.datasets.case import Case
 from training.evaluate_run import Boxes, Images, evaluate_run, images_of, natural_regions
-from training.export import digest
 from training.graphs import graphs
 from training.hardware import processor
 from training.localiser import boxes_on, first_stage
 from training.predict import predictor
 from training.recipe import Recipe
 from training.regions import read_boxes, write_boxes
-from training.run_folder import CONFIG
 from training.samples import region_of
 from training.table import Method, Results, write_table
 from training.trained import epochs_within, finish, recipe_of, trained
@@ -58,6 +58,7 @@ class Protocol:
             training cases is trained on as well: it must come from networks that never saw them.
         externals: further data sets by name, whole, each with a table of its own.
         threads: of ONNX Runtime when it is timed.
+        options: arguments of the data set that are others when it is measured, such as ``policy: all`` for every slice.
     """
 
     data: Path
@@ -70,6 +71,7 @@ class Protocol:
     boxes: Path | None = None
     externals: Mapping[str, Sequence[Case]] | None = None
     threads: int = 1
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def compare_runs(trials: Sequence[Trial], protocol: Protocol, title: str) -> Pat
     """
     recipes = [recipe_of(trial.run) for trial in trials]
     check_one_split(recipes)
-    home = images_of(recipes[0], protocol.data, protocol.part)
+    home = images_of(recipes[0], protocol.data, protocol.part, protocol.options)
     sets = [home, *(Images(name, cases) for name, cases in (protocol.externals or {}).items())]
     results = [Results(images.name, _methods(trials, images, protocol)) for images in sets]
     return write_table(results, protocol.out, title, _notes(home, protocol))
@@ -208,8 +210,12 @@ def _slug(text: str) -> str:
 
 
 def cost_of(run: Path, folder: Path, threads: int) -> Cost:
-    """What a run's network costs, measured once for each configuration and number of threads and kept in ``folder``."""
-    path = folder / f"{run.resolve().name}_{digest(run / CONFIG)[:12]}_{threads}.json"
+    """What a run's network costs, measured once for each network and number of threads and kept in ``folder``."""
+    recipe = recipe_of(run)
+    prompted = recipe.task == "prompt"
+    built = [recipe.network.model_dump(mode="json"), prompted, recipe.channels, recipe.input.size, threads]
+    key = hashlib.sha256(json.dumps(built).encode()).hexdigest()[:12]
+    path = folder / f"{_slug(recipe.network.path)}_{key}.json"
     if not path.is_file():
         network = predictor(run, device="cpu")
         found = cost(graphs(network.recipe, network.network), threads)

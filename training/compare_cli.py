@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from training.choices import Part
-from training.cli_parts import FOLDER, BoxSource, Data, Fold, Out, PartOf, RecipeFile, RecipeFiles, regions_in
+from training.cli_parts import (
+    FOLDER,
+    BoxSource,
+    Data,
+    Fold,
+    Options,
+    Out,
+    PartOf,
+    RecipeFile,
+    RecipeFiles,
+    options_in,
+    regions_in,
+)
 
 if TYPE_CHECKING:
     from training.compare import Protocol, Trial
@@ -45,6 +57,7 @@ def compare(
     boxes: BoxSource = None,
     external: External = None,
     threads: Threads = 1,
+    option: Options = None,
 ) -> None:
     """Train recipes under one protocol, or take finished runs, and write one table; prints its path.
 
@@ -56,9 +69,8 @@ def compare(
 
     if runs and recipes:
         raise typer.BadParameter("found recipes and runs, wanted one of both", param_hint="--runs")
-    protocol = one.Protocol(
-        data, out, part, regions_in(regions), fold, epochs, minutes, boxes, _externals(external or []), threads
-    )
+    chosen, others, options = regions_in(regions), _externals(external or []), options_in(option)
+    protocol = one.Protocol(data, out, part, chosen, fold, epochs, minutes, boxes, others, threads, options)
     if runs:
         typer.echo(one.compare_runs(_trials(runs, protocol), protocol, "Comparison of trained networks"))
         return
@@ -88,6 +100,7 @@ def sweep(
     boxes: BoxSource = None,
     external: External = None,
     threads: Threads = 1,
+    option: Options = None,
 ) -> None:
     """Train a recipe with every combination of settings and write the table of compare; prints its path.
 
@@ -98,7 +111,8 @@ def sweep(
     from training.recipe import read_recipe
     from training.sweep import variants
 
-    protocol = Protocol(data, out, part, (), fold, epochs, minutes, boxes, _externals(external or []), threads)
+    others, options = _externals(external or []), options_in(option)
+    protocol = Protocol(data, out, part, (), fold, epochs, minutes, boxes, others, threads, options)
     read = read_recipe(recipe)
     typer.echo(run(variants(read, settings), protocol, f"Settings of {read.name}"))
 

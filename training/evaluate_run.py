@@ -46,10 +46,17 @@ class Images:
     cases: Sequence[Case]
 
 
-def images_of(recipe: Recipe, data: Path, part: Part) -> Images:
-    """The cases of a part of the recipe's split. Raises ValueError where it is empty."""
+def images_of(recipe: Recipe, data: Path, part: Part, options: Mapping[str, Any] | None = None) -> Images:
+    """The cases of a part of the recipe's split.
+
+    ``options`` change arguments of the data set, lest what is measured be as chosen as what is trained on (``policy:
+    all`` for every slice of a volume). Raises ValueError where the part is empty.
+    """
+    changed = {**recipe.dataset.arguments, **(options or {})}
+    recipe = recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"arguments": changed})})
     split = parts_of(recipe, data)
-    name = f"{data_set(recipe)} fold {recipe.test_fold}"
+    said = ", ".join(f"{name} {value}" for name, value in (options or {}).items())
+    name = f"{data_set(recipe)}{f' with {said}' if said else ''} fold {recipe.test_fold}"
     beside = f"validation part beside {name}"
     named = Images(name, split.test) if part is Part.test else Images(beside, split.validation)
     if not named.cases:
@@ -64,7 +71,8 @@ def data_set(recipe: Recipe) -> str:
 
 def natural_regions(recipe: Recipe, boxes: Boxes | None) -> Regions:
     """Where a network looks if nothing else is asked for: as it was trained; at true boxes if no others are known."""
-    if region_of(recipe) == "whole" and recipe.task != "prompt":
+    whole = recipe.prompts.get("source") == "whole" if recipe.task == "prompt" else region_of(recipe) == "whole"
+    if whole:
         return Regions.none
     return Regions.detector if boxes is not None else Regions.truth
 

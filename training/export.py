@@ -7,6 +7,7 @@ so that the file stores a quarter of the bytes and still equals torch.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -138,8 +139,8 @@ class Template(BaseModel):
 def export_pipeline(template: Path, weights: Mapping[str, Sequence[Path]], out: Path) -> Path:
     """Export every stage of a pipeline template, write manifest and card; returns ``out/<name>/<version>``.
 
-    ``weights`` holds the state dicts of each stage by name, several for an ensemble. Evidence is left without metrics:
-    `training.evaluate` measures and fills them in.
+    ``weights`` holds the state dicts of each stage by name, several for an ensemble, or the one ONNX file that training
+    gave (YOLO). Evidence is left without metrics: `training.evaluate` measures and fills them in.
 
     Raises ValueError where weights and stages do not match, recipes of one data set differ in their split, or an
     export differs from torch; pydantic's ValidationError and OSError for template and recipes.
@@ -183,7 +184,7 @@ def _check_recipes(recipes: Sequence[Recipe]) -> None:
 
 def _export_stage(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], folder: Path) -> dict[str, Any]:
     path = folder / f"{recipe.name}.onnx"
-    difference = export_network(deployable(recipe, weights, mirror=stage.mirror), recipe, path)
+    difference = _written(stage, recipe, weights, path)
     content = stage.model_dump(exclude={"recipe", "licence", "mirror"})
     if content.get("on", "image") != "image":
         content["look"] = recipe.look.model_dump()
@@ -193,7 +194,22 @@ def _export_stage(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path],
     return content | given
 
 
-def _training(recipe: Recipe, members: int, difference: float) -> dict[str, Any]:
+def _written(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], path: Path) -> float | None:
+    """Write a stage's graph; how far it is from torch, None for one that training has exported and checked."""
+    if not any(one.suffix == ".onnx" for one in weights):
+        return export_network(deployable(recipe, weights, mirror=stage.mirror), recipe, path)
+    if len(weights) > 1 or stage.mirror:
+        found = ", ".join(one.name for one in weights) + (" to be mirrored" if stage.mirror else "")
+        raise ValueError(
+            f"Found {found} for stage {stage.name}; wanted one ONNX file, taken as it is: graphs cannot be averaged. "
+            "Pass one, or state dicts."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(weights[0], path)
+    return None
+
+
+def _training(recipe: Recipe, members: int, difference: float | None) -> dict[str, Any]:
     """What the manifest keeps of how a network came to be; `training.evaluate` finds the test part by it."""
     return {
         "recipe": recipe.name,
@@ -202,7 +218,7 @@ def _training(recipe: Recipe, members: int, difference: float) -> dict[str, Any]
         "members": members,
         "test_fold": recipe.test_fold,
         "validation": recipe.validation,
-        "onnx_against_torch": float(f"{difference:.1e}"),
+        "onnx_against_torch": None if difference is None else float(f"{difference:.1e}"),
     }
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from training.choices import Part, Regions
-from training.cli_parts import FOLDER, BoxSource, Data, Out, PartOf, boxes_from, images_of_runs, print_table
+from training.cli_parts import FOLDER, BoxSource, Data, Options, Out, PartOf, boxes_from, images_of_runs, print_table
 
 if TYPE_CHECKING:
     from training.scores import Score
@@ -26,6 +26,7 @@ def figures(
     best: Annotated[int, typer.Option(min=0, help="Best cases in a panel.")] = 4,
     part: PartOf = Part.test,
     boxes: BoxSource = None,
+    option: Options = None,
 ) -> None:
     """Draw trained networks as papers do: panels, architectures, localisation, curves, cost, reliability.
 
@@ -33,7 +34,7 @@ def figures(
     """
     from training.figures.of_runs import figures as draw
 
-    images = images_of_runs(runs, data, part)
+    images = images_of_runs(runs, data, part, option)
     for path in draw(runs, images, out, (worst, best), boxes_from(boxes, images)):
         typer.echo(path, err=True)
     typer.echo(out)
@@ -47,12 +48,13 @@ def evaluate_run(
     part: PartOf = Part.test,
     regions: Annotated[Regions | None, typer.Option(help="Where it looks; as it was trained if left out.")] = None,
     boxes: BoxSource = None,
+    option: Options = None,
 ) -> None:
     """Measure one trained network: every prediction, metrics of each image (CSV), a summary, whose path it prints."""
     from training.evaluate_run import SUMMARY
     from training.evaluate_run import evaluate_run as measure
 
-    images = images_of_runs([run], data, part)
+    images = images_of_runs([run], data, part, option)
     print_table(_table(measure(run, images, out, regions, boxes_from(boxes, images))))
     typer.echo(out / SUMMARY)
 

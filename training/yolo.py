@@ -31,7 +31,7 @@ from training.export import digest
 from training.onnx_graph import OPSET, check_export
 from training.recipe import Recipe, resolve
 from training.samples import CACHED_SIDE, Samples, lesion_boxes, load
-from training.split import split
+from training.sampling import parts_of
 
 ONNX, STAGE, RUN, DATA, CONFIG = "yolo.onnx", "stage.yaml", "ultralytics", "data", "config"
 LICENCE = "AGPL-3.0 (trained through ultralytics)"
@@ -163,7 +163,7 @@ def write_folder(recipe: Recipe, data: Path, folder: Path) -> Path:
     ``images/{train,validation}/*.png`` at the network's size; ``labels/...txt`` with a line ``0 x y width height`` per
     connected component of the mask: centre and size as fractions of the picture. A normal case has an empty file.
     """
-    parts = split(resolve(recipe.dataset)(data, **recipe.dataset.arguments), recipe.test_fold, recipe.validation)
+    parts = parts_of(recipe, data)
     plan: YoloPlan = resolve(recipe.network)(**recipe.network.arguments)
     train = Samples(load(parts.train, CACHED_SIDE), recipe, training=True)
     validation = Samples(load(parts.validation, CACHED_SIDE), recipe, training=False)

@@ -13,12 +13,13 @@ from service.engine import Engine, Request
 from service.formats.raster import read_raster
 from tests.training import tiny_export, tiny_runs
 from tests.training.phantom_busi import write_busi
-from training.cascade import BOXES, Plan, fit_cascade
+from training.cascade import BOXES, Plan, _out_of_fold, fit_cascade
 from training.choices import Source
 from training.datasets.busi import cases
 from training.regions import read_boxes
 from training.sampling import parts_of
 from training.trained import EVENTS, recipe_of
+from training.yolo import write_folder
 
 ONCE = {"schedule": {"epochs": 1}}
 
@@ -38,13 +39,33 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plan(data: Path, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """Two folds stay out of it altogether, lest it take too long."""
     out = tmp_path_factory.mktemp("cascade")
-    return Plan(template, data, out, Source.held_out, (ONCE, ONCE), out / "runs", out / "logs")
+    return Plan(template, data, out, Source.folds, ({**ONCE, "excluded": [1, 2]}, ONCE), out / "runs", out / "logs")
 
 
 @pytest.fixture(scope="module")
-def pipeline(plan: Plan) -> Path:
-    return fit_cascade(plan)
+def first(plan: Plan) -> Path:
+    """Stage 1 alone."""
+    return fit_cascade(plan, only=1)
+
+
+@pytest.fixture(scope="module")
+def pipeline(plan: Plan, first: Path) -> Path:
+    """Both stages; nobody writes here."""
+    assert first == plan.out / "runs" / "localise" / "best.pt"
+    assert not (plan.out / "runs" / "segment").exists()
+    return fit_cascade(plan, only=2)
+
+
+def test_every_fold_gets_its_regions_from_a_network_without_it(first: Path, plan: Plan, data: Path) -> None:
+    boxes = read_boxes(plan.out / BOXES)
+    assert set(boxes) == {case.name for case in cases(data) if case.fold not in (1, 2)}
+    for fold in (3, 4):
+        recipe = recipe_of(plan.out / "runs" / f"localise_without_{fold}")
+        assert recipe.excluded == (1, 2, fold)
+        parts = parts_of(recipe, data)
+        assert fold not in {case.fold for case in (*parts.train, *parts.validation)}
 
 
 def test_both_stages_become_a_pipeline_that_serves(pipeline: Path, plan: Plan, data: Path) -> None:
@@ -57,18 +78,7 @@ def test_both_stages_become_a_pipeline_that_serves(pipeline: Path, plan: Plan, d
     assert [stage["training"]["recipe"] for stage in stages] == ["tiny_localise", "tiny_segment"]
 
 
-def test_changes_reach_the_stage_they_are_for(plan: Plan, data: Path, template: Path) -> None:
-    first = {"schedule": {"epochs": 3, "batch": 4}, "l1_lambda": 0.1, "input": {"size": [16, 16]}}
-    one, two = Plan(template, data, plan.out, changes=(first, ONCE)).recipes
-    assert (one.schedule.epochs, one.schedule.batch, one.l1_lambda, one.input.size) == (3, 4, 0.1, (16, 16))
-    assert (two.schedule.epochs, two.schedule.batch, two.l1_lambda, two.input.size) == (1, 2, 0, (32, 32))
-    assert one.input.mean == two.input.mean
-
-
-def test_held_out_regions_are_of_pictures_that_stage_1_never_saw(pipeline: Path, plan: Plan, data: Path) -> None:
-    boxes = read_boxes(plan.out / BOXES)
-    parts = parts_of(plan.recipes[0], data)
-    assert set(boxes) == {case.name for case in (*parts.validation, *parts.test)}
+def test_stage_2_learns_on_the_regions_of_stage_1(pipeline: Path, plan: Plan) -> None:
     assert recipe_of(plan.out / "runs" / "segment").boxes == (plan.out / BOXES).resolve()
 
 
@@ -79,23 +89,17 @@ def test_logs_lie_where_they_are_wanted(pipeline: Path, plan: Plan) -> None:
 
 
 def test_what_is_finished_stays(pipeline: Path, plan: Plan) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (plan.out / "runs").rglob("*.pt")}
-    assert fit_cascade(plan) == pipeline
-    assert {path: path.stat().st_mtime_ns for path in (plan.out / "runs").rglob("*.pt")} == before
+    before = {path: path.stat().st_mtime_ns for path in (plan.out / "runs").rglob("*.*")}
+    fit_cascade(plan, only=1)
+    assert {path: path.stat().st_mtime_ns for path in (plan.out / "runs").rglob("*.*")} == before
 
 
-def test_every_fold_gets_its_regions_from_a_network_without_it(data: Path, template: Path, tmp_path: Path) -> None:
-    plan = Plan(template, data, tmp_path, Source.folds, (ONCE, ONCE))
-    weights = fit_cascade(plan, only=1)
-    assert weights == tmp_path / "checkpoints" / "localise" / "best.pt"
-    assert set(read_boxes(tmp_path / BOXES)) == {case.name for case in cases(data)}
-    folds = {case.fold for case in cases(data)} - {0}
-    for fold in folds:
-        recipe = recipe_of(tmp_path / "checkpoints" / f"localise_without_{fold}")
-        assert recipe.excluded == (fold,)
-        assert fold not in {case.fold for case in parts_of(recipe, data).train}
-    assert not (tmp_path / "checkpoints" / "segment").exists()
-    assert fit_cascade(plan, only=2) == tmp_path / "pipelines" / "small" / "1.0.0"
+def test_changes_reach_the_stage_they_are_for(data: Path, template: Path, tmp_path: Path) -> None:
+    first = {"schedule": {"epochs": 3, "batch": 4}, "l1_lambda": 0.1, "input": {"size": [16, 16]}}
+    one, two = Plan(template, data, tmp_path, changes=(first, ONCE)).recipes
+    assert (one.schedule.epochs, one.schedule.batch, one.l1_lambda, one.input.size) == (3, 4, 0.1, (16, 16))
+    assert (two.schedule.epochs, two.schedule.batch, two.l1_lambda, two.input.size) == (1, 2, 0, (32, 32))
+    assert one.input.mean == two.input.mean
 
 
 def test_stage_2_alone_needs_the_regions_of_stage_1(data: Path, template: Path, tmp_path: Path) -> None:
@@ -103,11 +107,18 @@ def test_stage_2_alone_needs_the_regions_of_stage_1(data: Path, template: Path, 
         fit_cascade(Plan(template, data, tmp_path), only=2)
 
 
-def test_one_fold_alone_cannot_look_at_itself(data: Path, template: Path, tmp_path: Path) -> None:
-    others = sorted({case.fold for case in cases(data)} - {0})[1:]
-    plan = Plan(template, data, tmp_path, Source.folds, ({**ONCE, "excluded": others}, ONCE))
-    with pytest.raises(ValueError, match=r"Found fold \[\d\] beside test fold 0; wanted at least two"):
-        fit_cascade(plan)
+def test_one_fold_alone_cannot_look_at_itself(plan: Plan, first: Path) -> None:
+    with pytest.raises(ValueError, match=r"Found fold \[1\] beside test fold 0; wanted at least two"):
+        _out_of_fold(plan, [case for case in cases(plan.data) if case.fold == 1], None)
+
+
+def test_yolo_never_sees_the_folds_that_it_is_to_look_at(data: Path, tmp_path: Path) -> None:
+    network = {"path": "training.yolo.YoloPlan", "arguments": {}}
+    look = {"size": [32, 32], "mean": [0.0], "std": [1.0]}
+    recipe = tiny_runs.recipe("yolo", "localise", network=network, input=look, excluded=[1, 2, 3])
+    write_folder(recipe, data, tmp_path)
+    written = list((tmp_path / "images").rglob("*.png"))
+    assert len(written) == sum(case.fold == 4 for case in cases(data))
 
 
 def test_a_pipeline_of_one_stage_is_no_cascade(template: Path, plan: Plan, tmp_path: Path) -> None:

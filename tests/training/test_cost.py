@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.unet import UNet
-from training.cost import gmac, milliseconds, parameters
-from training.onnx_graph import traced
+from training.cost import cost, gmac, parameters
+from training.graphs import Graph
 
 
 class Attention(nn.Module):
@@ -62,6 +62,9 @@ def test_shared_weights_count_once() -> None:
     assert parameters(nn.Sequential(layer, layer)) == 20
 
 
-def test_a_pass_takes_time() -> None:
-    graph = traced(nn.Conv2d(1, 2, 3, padding=1).eval(), [(1, 16, 16)], ["image"], ["logits"]).SerializeToString()
-    assert 0 < milliseconds(graph, [(1, 16, 16)], threads=1) < 1000
+def test_the_cost_is_that_of_all_graphs() -> None:
+    one = Graph("encoder", nn.Conv2d(1, 2, 3, padding=1).eval(), [(1, 16, 16)], ["image"], ["logits"])
+    found = cost([one, one], threads=1)
+    assert (found.parameters, found.gmac * 1e9) == (40, pytest.approx(2 * 256 * 18))
+    assert 0 < found.milliseconds < 1000
+    assert found.threads == 1

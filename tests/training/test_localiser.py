@@ -13,12 +13,8 @@ from service.engine import Engine
 from service.formats.raster import read_raster
 from service.image import Region
 from tests import tiny_pipeline
-from tests.training.tiny_export import Exported
-from tests.training.tiny_runs import Runs
 from training.datasets.case import Case
-from training.export import deployable, export_network
 from training.localiser import boxes_on, first_stage, open_stage
-from training.trained import recipe_of
 
 SQUARE = tiny_pipeline.square(16, 24, 16)
 
@@ -44,33 +40,28 @@ def test_the_first_stage_of_a_pipeline_gives_the_boxes_that_it_serves(tmp_path: 
     assert found["there"] == tuple(look.region for look in served.regions)
 
 
-BLOCK = {
-    "name": "tissue",
-    "kind": "segment",
-    "labels": ["lesion"],
-    "threshold": 0.5,
-    "input": {"size": [32, 32], "mean": [0.4], "std": [0.25]},
-}
-
-
-def test_a_stage_that_segments_localises_by_its_parts(runs: Runs, small_busi: Path, tmp_path: Path) -> None:
-    from training.datasets.busi import cases
-
-    recipe = recipe_of(runs.whole)
-    export_network(deployable(recipe, [runs.whole / "best.pt"], mirror=False), recipe, tmp_path / "graph.onnx")
-    stage = open_stage(BLOCK, tmp_path / "graph.onnx")
-    some = [one for one in cases(small_busi) if one.category != "normal"]
+def test_a_stage_that_segments_localises_by_its_parts(tmp_path: Path) -> None:
+    folder = tiny_pipeline.write(tmp_path / "pipelines") / tiny_pipeline.NAME / tiny_pipeline.VERSION
+    block = {
+        "name": "tissue",
+        "kind": "segment",
+        "labels": ["lesion"],
+        "input": {"size": [32, 32], "window": {"kind": "range", "low": 0, "high": 255}},
+    }
+    stage = open_stage(block, folder / "segment.onnx")
+    image = np.maximum(SQUARE, tiny_pipeline.square(40, 8, 8))
+    some = [case(tmp_path, "two", image), case(tmp_path, "nothing", np.zeros_like(SQUARE))]
     found = boxes_on(stage, some, "lesion")
-    assert list(found) == [one.name for one in some]
-    assert any(found.values()), "a network that outlines finds something"
+    assert found == {"two": (Region(16, 24, 32, 40), Region(40, 8, 48, 16)), "nothing": ()}
     assert found == boxes_on(stage, some)
 
 
-def test_labels_and_stages_that_localise_nothing_are_refused(exported: Exported, squares: list[Case]) -> None:
-    stage = first_stage(exported.folder)
+def test_labels_and_stages_that_localise_nothing_are_refused(tmp_path: Path, squares: list[Case]) -> None:
+    root = tiny_pipeline.write(tmp_path / "pipelines")
+    stage = first_stage(root / tiny_pipeline.NAME / tiny_pipeline.VERSION)
     with pytest.raises(ValueError, match="Found no label muscle in stage localise; wanted one of lesion"):
         boxes_on(stage, squares, "muscle")
-    engine = Engine.open([exported.folder.parent.parent], "cpu", 1)
-    classify = engine.pipeline("small", "1.0.0").cascade.stages[2]
+    engine = Engine.open([root], "cpu", 1)
+    classify = engine.pipeline(tiny_pipeline.NAME, tiny_pipeline.VERSION).cascade.stages[2]
     with pytest.raises(ValueError, match="Found a stage that does classify; wanted detect or segment"):
         boxes_on(classify, squares)

@@ -12,10 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from training.figures.canvas import colour, drawing
+from training.figures.canvas import COLOURS, colour, drawing
 from training.metrics.calibration import Reliability
 
 Curves = Mapping[str, NDArray[np.float64]]
+DECADE = 10
+# Of methods beyond the number of colours.
+MARKERS = "os^D"
 # Axes of the training curves; of two columns the second is dashed.
 SHOWN = {
     "loss (dashed: validation)": ("loss", "validation_loss"),
@@ -66,24 +69,37 @@ class Point:
 
 
 def quality_against_cost(path: Path, points: Sequence[Point], *, quality: str, cost: str) -> Path:
-    """A mark with its 95 % interval for each method, cost on a logarithmic axis. Returns ``path``.
+    """A mark with its 95 % interval for each method; where costs differ ten times, their axis is logarithmic.
+
+    Returns ``path``.
 
     Raises ValueError without points or for a cost that is not above 0.
     """
     if not points or any(not one.cost > 0 for one in points):
         raise ValueError(f"Found {len(points)} points, not all of a cost above 0; wanted some. Measure the cost first.")
-    with drawing(path, (5.0, 3.4)) as figure:
+    costs = [one.cost for one in points]
+    with drawing(path, (6.0, 3.4)) as figure:
         axes = figure.subplots()
         for number, one in enumerate(points):
-            spread = np.clip([[one.quality - one.interval[0]], [one.interval[1] - one.quality]], 0, None)
-            axes.errorbar(one.cost, one.quality, spread, fmt="o", ms=5, capsize=2, lw=1, color=colour(number))
-            axes.annotate(one.name, (one.cost, one.quality), xytext=(5, 4), textcoords="offset points", fontsize=7)
-        axes.set(xscale="log", xlabel=cost, ylabel=quality)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
-        axes.margins(x=0.15)
+            _mark(axes, number, one)
+        axes.set(xlabel=cost, ylabel=quality)
+        if max(costs) >= DECADE * min(costs):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.margins(x=0.1)
+        else:
+            axes.set_xlim(0, 1.1 * max(costs))
         axes.grid(alpha=0.3, lw=0.5)
+        figure.legend(loc="outside right center")
     return path
+
+
+def _mark(axes: Axes, number: int, one: Point) -> None:
+    spread = np.clip([[one.quality - one.interval[0]], [one.interval[1] - one.quality]], 0, None)
+    marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+    axes.errorbar(
+        one.cost, one.quality, spread, fmt=marker, ms=5, capsize=2, lw=1, color=colour(number), label=one.name
+    )
 
 
 def reliability_diagram(path: Path, methods: Mapping[str, Reliability]) -> Path:

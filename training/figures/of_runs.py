@@ -14,14 +14,15 @@ import numpy as np
 
 from service.image import Region
 from training.choices import Regions
-from training.compare import cost_of
+from training.cost import gmac
 from training.datasets.case import Case, Labels, Picture
 from training.evaluate import true_boxes
 from training.evaluate_run import Boxes, Images, evaluate_run, natural_regions, read_calibration, read_prediction
 from training.figures.charts import Point, quality_against_cost, read_curves, reliability_diagram, training_curves
-from training.figures.panels import panel
-from training.figures.tiles import TRUTH, Tile, boxed, compared, outlined, painted, photograph
-from training.predict import EXCLUSIVE
+from training.figures.panels import KEY, panel
+from training.figures.tiles import BOX, TRUTH, Colour, Tile, boxed, compared, outlined, painted, photograph
+from training.graphs import graphs
+from training.predict import EXCLUSIVE, predictor
 from training.recipe import Recipe
 from training.run_folder import CURVES
 from training.samples import region_of
@@ -119,12 +120,13 @@ def _ends(one: Shown, out: Path, ends: tuple[int, int]) -> list[Path]:
     """Panels of the worst and of the best cases with a lesion; where there is none, no panel."""
     ranked = _ranked([one])
     chosen = {"worst": ranked[: ends[0]], "best": ranked[::-1][: ends[1]]}
-    columns = ("image", "truth", "prediction", "both")
-    return [
-        panel(out / f"{one.name}_{end}.png", [one.row(case) for case in cases], [case.name for case in cases], columns)
-        for end, cases in chosen.items()
-        if cases
-    ]
+    columns, key = ("image", "truth", "prediction", "both"), _key([one])
+    drawn = []
+    for end, cases in chosen.items():
+        if cases:
+            rows, names = [one.row(case) for case in cases], [case.name for case in cases]
+            drawn.append(panel(out / f"{one.name}_{end}.png", rows, names, columns, key))
+    return drawn
 
 
 def _ranked(measured: Sequence[Shown]) -> list[Case]:
@@ -151,7 +153,12 @@ def _architectures(measured: Sequence[Shown], out: Path) -> Path:
     truth = [Tile(_with_truth(measured[0], case)) for case in cases]
     rows = [truth, *([one.overlay(case) for case in cases] for one in measured)]
     names = ["truth", *(one.name for one in measured)]
-    return panel(out / "architectures.png", rows, names, [case.name for case in cases])
+    return panel(out / "architectures.png", rows, names, [case.name for case in cases], _key(measured))
+
+
+def _key(measured: Sequence[Shown]) -> dict[str, Colour]:
+    """What the colours mean."""
+    return KEY if all(one.boxes is None for one in measured) else {**KEY, "box": BOX}
 
 
 def _with_truth(one: Shown, case: Case) -> Picture:
@@ -178,7 +185,7 @@ def _side_by_side(one: Shown, measured: Sequence[Shown], out: Path, boxes: Boxes
     names = [case.name for case in cases]
     kind = "true boxes" if boxes is None else "localiser"
     columns = ("truth", f"without ({without.name})", f"behind {kind} ({one.name})")
-    return panel(out / f"{one.name}_localisation.png", rows, names, columns)
+    return panel(out / f"{one.name}_localisation.png", rows, names, columns, _key([one]))
 
 
 def _charts(measured: Sequence[Shown], out: Path) -> list[Path]:
@@ -189,14 +196,16 @@ def _charts(measured: Sequence[Shown], out: Path) -> list[Path]:
         reliability_diagram(out / "reliability.png", bins),
         quality_against_cost(
             out / "quality_against_cost.png",
-            [_point(one, out) for one in measured],
+            [_point(one) for one in measured],
             quality="Dice of lesion images",
             cost="GMAC per image",
         ),
     ]
 
 
-def _point(one: Shown, out: Path) -> Point:
+def _point(one: Shown) -> Point:
     rows = [row for row in one.scores.values() if row.truth_px] or list(one.scores.values())
     dice = figure([row.dice for row in rows], [row.group for row in rows])
-    return Point(one.name, cost_of(one.run, out / "costs", 1).gmac, dice.value, (dice.low, dice.high))
+    network = predictor(one.run, device="cpu").network
+    products = sum(gmac(graph.network, *graph.shapes) for graph in graphs(one.recipe, network))
+    return Point(one.name, products, dice.value, (dice.low, dice.high))

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from training.figures.canvas import drawing
-from training.figures.tiles import Tile
+from training.figures.tiles import GUESS, TRUTH, Colour, Tile
 
 # Inches.
 COLUMN, TEXT = 1.7, 0.35
 LONGEST_NAME = 28
+KEY: dict[str, Colour] = {"truth": TRUTH, "prediction": GUESS}
 
 
-def panel(path: Path, rows: Sequence[Sequence[Tile]], names: Sequence[str], columns: Sequence[str]) -> Path:
-    """Write tiles as a grid: ``names`` stand left of the rows, ``columns`` above. Returns ``path``.
+def panel(
+    path: Path,
+    rows: Sequence[Sequence[Tile]],
+    names: Sequence[str],
+    columns: Sequence[str],
+    key: Mapping[str, Colour] = KEY,
+) -> Path:
+    """Write tiles as a grid: ``names`` stand left of the rows, ``columns`` above, ``key`` below says what colours mean.
 
-    Raises ValueError without rows, or where rows, names and columns do not match.
+    Returns ``path``. Raises ValueError without rows, or where rows, names and columns do not match.
     """
     if not rows or len(names) != len(rows) or any(len(row) != len(columns) for row in rows):
         found = ", ".join(str(len(row)) for row in rows) or "no"
@@ -27,7 +36,7 @@ def panel(path: Path, rows: Sequence[Sequence[Tile]], names: Sequence[str], colu
             "many tiles in each as there are columns. Give a tile for every place."
         )
     heights = [max(tile.picture.shape[0] / tile.picture.shape[1] for tile in row) * COLUMN + TEXT for row in rows]
-    with drawing(path, (COLUMN * len(columns) + 2 * TEXT, sum(heights) + TEXT)) as figure:
+    with drawing(path, (COLUMN * len(columns) + 2 * TEXT, sum(heights) + 2 * TEXT)) as figure:
         grid = figure.subplots(len(rows), len(columns), squeeze=False, gridspec_kw={"height_ratios": heights})
         for row, axes, name in zip(rows, grid, names, strict=True):
             for tile, place in zip(row, axes, strict=True):
@@ -35,6 +44,8 @@ def panel(path: Path, rows: Sequence[Sequence[Tile]], names: Sequence[str], colu
             axes[0].set_ylabel(_short(name))
         for place, title in zip(grid[0], columns, strict=True):
             place.set_title(title)
+        lines = [Line2D([], [], color=np.array(colour) / 255, label=name) for name, colour in key.items()]
+        figure.legend(handles=lines, loc="outside lower center", ncols=max(1, len(lines)))
     return path
 
 
