@@ -27,7 +27,7 @@ logging.getLogger("nibabel.global").disabled = True
 def decoding(kind: str) -> Iterator[None]:
     """Whatever is thrown inside becomes UnusableImage with code ``malformed``; our own errors pass as they are."""
     try:
-        with _quiet():
+        with quiet():
             yield
     except InputError:
         raise
@@ -52,7 +52,7 @@ def truncated(kind: str) -> UnusableImage:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No warnings while any thread is inside. Filters belong to the whole process: the last one out restores them."""
     _enter()
     try:

@@ -30,18 +30,48 @@ def encode_overlay(
 
     Raises BadParameter for another opacity, more than one slice, or a mask that is not on the image's grid.
     """
+    only_slice(mask.labels)
+    return _png(overlay_picture(image, mask, labels, opacity=opacity, contour=contour))
+
+
+def overlay_picture(
+    image: Image,
+    mask: Mask,
+    labels: tuple[Label, ...],
+    z: int = 0,
+    *,
+    opacity: float = 0.35,
+    contour: bool = True,
+    caption: str = "",
+) -> Picture:
+    """Slice ``z`` as RGB (height, width, 3) with its labels, the notice, and a caption in the upper left corner.
+
+    What lies outside of the image's focus is black. Raises BadParameter as `encode_overlay`.
+    """
     if not 0 <= opacity <= 1:
         raise BadParameter(f"opacity {opacity}", "0 to 1", "Give the opacity as a fraction.")
     if mask.labels.shape != image.region.shape:
         raise BadParameter(
             f"a mask of shape {mask.labels.shape}", f"the image's {image.region.shape}", "Give the mask of this image."
         )
-    plane, colours = only_slice(mask.labels), colour_table(labels)
-    picture = _tinted(shown(only_slice(image.slab(0, image.depth))), plane, colours, opacity)
+    plane, colours = mask.labels[z], colour_table(labels)
+    picture = _tinted(_focused(shown(image.slab(z, z + 1)[0]), image), plane, colours, opacity)
     if contour:
         _outline(picture, plane, colours)
-    _notice(picture)
-    return _png(picture)
+    _write(picture[-max(1, picture.shape[0] // 7) :], NOTICE, picture.shape)
+    if caption:
+        _write(picture[: max(1, picture.shape[0] // 7)], caption, picture.shape)
+    return picture
+
+
+def _focused(picture: Picture, image: Image) -> Picture:
+    """Black outside of the focus, where names are burnt into ultrasound pictures."""
+    if image.focus is None:
+        return picture
+    blank = np.zeros_like(picture)
+    inside = image.focus.slices[1:]
+    blank[inside] = picture[inside]
+    return blank
 
 
 def shown(pixels: NDArray[Any]) -> Picture:
@@ -65,15 +95,14 @@ def _outline(picture: Picture, plane: Picture, colours: Picture) -> None:
         cv2.drawContours(picture, lines, -1, colours[label].tolist(), thickness)
 
 
-def _notice(picture: Picture) -> None:
-    """White on a black rim in the lower left corner, over about a third of the width but never higher than a tenth."""
-    height, width = picture.shape[:2]
-    (length, tall), _ = cv2.getTextSize(NOTICE, FONT, 1, 1)
+def _write(strip: Picture, text: str, size: tuple[int, ...]) -> None:
+    """White on a black rim at the strip's lower left, about a third of the picture wide, at most a tenth of it high."""
+    height, width = size[:2]
+    (length, tall), _ = cv2.getTextSize(text, FONT, 1, 1)
     scale = min(width / 3 / length, height / 10 / tall)
-    strip = picture[-max(1, height // 7) :]
     glyphs = np.zeros(strip.shape[:2], np.uint8)
     at = max(2, width // 100), strip.shape[0] - max(2, height // 100)
-    cv2.putText(glyphs, NOTICE, at, FONT, scale, 255, max(1, round(scale)), cv2.LINE_AA)
+    cv2.putText(glyphs, text, at, FONT, scale, 255, max(1, round(scale)), cv2.LINE_AA)
     # The rim grows from the glyphs themselves: OpenCV 5 sets wider strokes further apart, so they would not lie behind.
     rim = cv2.dilate(glyphs, np.ones((3, 3), np.uint8))
     strip[:] = np.maximum(strip * (1 - rim[..., None] / 255), glyphs[..., None]).astype(np.uint8)

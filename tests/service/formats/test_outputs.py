@@ -1,6 +1,7 @@
 """Pictures out: mask, probability, overlay, polygons."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -150,6 +151,14 @@ def test_overlay_does_not_touch_its_inputs() -> None:
     overlay(pixels, labels)
     np.testing.assert_array_equal(pixels, gradient())
     np.testing.assert_array_equal(labels, blob(24, 40))
+
+
+def test_overlay_is_black_outside_of_the_focus() -> None:
+    image = replace(picture(np.full((60, 90), 100, np.uint8)), focus=Region(10, 5, 80, 40))
+    shades = np.asarray(opened(encode_overlay(image, mask_of(np.zeros((60, 90), np.uint8)), LABELS)))
+    assert (shades[5:40, 10:80] == 100).all()
+    assert not shades[:5].any()
+    assert not shades[5:40, :10].any()
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])

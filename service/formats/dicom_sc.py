@@ -1,0 +1,81 @@
+"""The overlay as a DICOM secondary capture (PS3.3 A.8.1), which every viewer shows.
+
+RGB, not compressed, marked RESEARCH USE ONLY in its pixels. Of a volume it is the slice in which the largest finding is
+largest, or the middle one, and the picture says which.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from highdicom.sc import SCImage
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from service.engine import Answer
+from service.formats.dicom_object import Kind, Reference, describe, dicom_of, finish, reference
+from service.formats.dicom_stand_ins import LOSSY
+from service.formats.overlay import overlay_picture
+from service.measure import found_components
+
+KIND = Kind("SC", 9003)
+# What is carried over from the source afterwards, by highdicom's names.
+BLANK: dict[str, Any] = dict.fromkeys(
+    ("patient_id", "patient_name", "patient_sex", "accession_number", "study_id", "referring_physician_name"), ""
+)
+
+
+def encode_sc(answer: Answer) -> bytes:
+    """The file. Raises InputError with code ``needs_dicom`` and UnusableImage with code ``source_incomplete``."""
+    source, z = dicom_of(answer.image), key_slice(answer)
+    shown, header = reference(source, z), source.instance(z)
+    picture = overlay_picture(answer.image, answer.result.mask, answer.manifest.labels, z, caption=_caption(answer, z))
+    made = SCImage(
+        pixel_array=picture,
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        study_instance_uid=header.StudyInstanceUID,
+        # Replaced below by what the source says, which need not be an orientation that highdicom knows.
+        patient_orientation=("L", "P"),
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        **BLANK,
+        **describe(answer, KIND),
+    )
+    _complete(made, answer, header, shown)
+    return finish(made, source, {})
+
+
+def key_slice(answer: Answer) -> int:
+    """The slice in which the largest finding has most pixels; the middle one where nothing was found."""
+    if not answer.findings:
+        return answer.image.depth // 2
+    _, largest = found_components(answer.result.mask, answer.image)[0]
+    return largest.region.z0 + int(largest.pixels.sum(axis=(1, 2)).argmax())
+
+
+def _caption(answer: Answer, z: int) -> str:
+    status = answer.result.status.replace("_", " ")
+    said = "" if answer.result.status == "found" else status
+    place = f"slice {z + 1} of {answer.image.depth}" if answer.image.depth > 1 else ""
+    return ", ".join(part for part in (said, place) if part)
+
+
+def _complete(made: Dataset, answer: Answer, header: Dataset, shown: Reference) -> None:
+    made.PatientOrientation = header.get("PatientOrientation", "")
+    made.BurnedInAnnotation = "YES"
+    for keyword in LOSSY:
+        if keyword in header:
+            made[keyword] = header[keyword]
+    made.DerivationDescription = "Labels of a segmentation drawn over the image; research use only"
+    if answer.image.laterality in ("L", "R"):
+        made.Laterality = answer.image.laterality
+    _, y, x = answer.image.spacing
+    if y is not None and x is not None:
+        made.PixelSpacing = [f"{np.float32(part):g}" for part in (y, x)]
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = shown.sop_class, shown.instance
+    if shown.frame is not None:
+        item.ReferencedFrameNumber = shown.frame
+    made.SourceImageSequence = [item]

@@ -1,0 +1,101 @@
+"""Single-frame data sets that stand for the frames of a DICOM source while highdicom builds something from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.uid import MRImageStorage, UltrasoundImageStorage
+from pydicom.valuerep import DSfloat
+
+from service.formats.dicom_object import TYPE_2, Reference, dicom_of, reference
+from service.formats.functional_groups import Frame
+from service.image import Image
+
+POSITION = ("PlanePositionSequence", "ImagePositionPatient", 3)
+ORIENTATION = ("PlaneOrientationSequence", "ImageOrientationPatient", 6)
+# A projection has no thickness, yet readers refuse pixel measures without one.
+NOMINAL_THICKNESS = 1.0
+LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+
+
+@dataclass(frozen=True, eq=False)
+class StandIns:
+    """Data sets for the slices ``slices`` of an image, and what each of their UIDs stands for."""
+
+    slices: tuple[int, ...]
+    datasets: list[Dataset]
+    references: Mapping[str, Reference]
+
+    @staticmethod
+    def alone(image: Image, z: int) -> StandIns:
+        """One frame that lies in no frame of reference."""
+        return StandIns((z,), [_bare(image, z)], _references(image, [z]))
+
+
+def placed(image: Image) -> StandIns | None:
+    """All slices where they lie in the patient; None where the source does not say."""
+    source = dicom_of(image)
+    frames = [Frame(source.instance(z), source.frames[z][1]) for z in range(image.depth)]
+    positions = [frame.numbers(*POSITION) for frame in frames]
+    orientation = frames[0].numbers(*ORIENTATION)
+    reference_frame = source.instance(0).get("FrameOfReferenceUID")
+    known = orientation is not None and reference_frame and _spacing(image) is not None
+    if not known or None in positions or len(set(positions)) < image.depth:
+        return None
+    datasets = [_bare(image, z) for z in range(image.depth)]
+    for z, dataset in enumerate(datasets):
+        dataset.SOPClassUID = MRImageStorage
+        dataset.FrameOfReferenceUID = reference_frame
+        dataset.ImagePositionPatient = frames[z].value(*POSITION[:2])
+        dataset.ImageOrientationPatient = frames[0].value(*ORIENTATION[:2])
+    return StandIns(tuple(range(image.depth)), datasets, _references(image, range(image.depth)))
+
+
+def _bare(image: Image, z: int) -> Dataset:
+    header, dataset = dicom_of(image).instance(z), Dataset()
+    for keyword in TYPE_2:
+        setattr(dataset, keyword, "")
+    dataset.SOPClassUID, dataset.SOPInstanceUID = UltrasoundImageStorage, _stand_in(z)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.StudyInstanceUID, header.SeriesInstanceUID
+    dataset.Modality = str(header.get("Modality", "OT"))
+    dataset.Rows, dataset.Columns = image.height, image.width
+    spacing = _spacing(image)
+    if spacing is not None:
+        dataset.PixelSpacing = [_decimal(part) for part in spacing]
+    dataset.SliceThickness = _decimal(_thickness(image, z))
+    for keyword in LOSSY:
+        if keyword in header:
+            dataset[keyword] = header[keyword]
+    return dataset
+
+
+def _stand_in(z: int) -> str:
+    return f"2.25.{z + 1}"
+
+
+def _references(image: Image, slices: Iterable[int]) -> dict[str, Reference]:
+    source = dicom_of(image)
+    return {_stand_in(z): reference(source, z) for z in slices}
+
+
+def _spacing(image: Image) -> tuple[float, float] | None:
+    """Millimetres between rows and between columns: what places the source counts before what a caller said."""
+    affine = image.source.affine if image.source else None
+    if affine is not None:
+        column, row = np.linalg.norm(affine[:3, :2], axis=0)
+        return float(row), float(column)
+    _, y, x = image.spacing
+    return None if y is None or x is None else (y, x)
+
+
+def _thickness(image: Image, z: int) -> float:
+    source = dicom_of(image)
+    frame = Frame(source.instance(z), source.frames[z][1])
+    return frame.number_of("PixelMeasuresSequence", "SliceThickness") or image.spacing[0] or NOMINAL_THICKNESS
+
+
+def _decimal(value: float) -> DSfloat:
+    return DSfloat(value, auto_format=True)
