@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# Numbers per pixel by colour type, and the passes of an interlaced PNG: first column, first row, steps. PNG 1.2, 2.6.
+PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+ADAM_7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+INFLATED_AT_ONCE = 1 << 18
 
 
 def webp_canvas(content: bytes) -> tuple[int, int]:
@@ -43,6 +50,37 @@ def bare_png(content: bytes) -> bytes:
     """
     kept = (chunk for chunk in png_chunks(content) if chunk[4:8] in (b"IHDR", b"IDAT", b"IEND"))
     return PNG_MAGIC + b"".join(kept)
+
+
+def png_rows_cut(content: bytes) -> bool:
+    """Whether the pixels of a whole PNG inflate to fewer rows than it declares; decoders leave the others black."""
+    header: tuple[int, ...] = struct.unpack(">IIBBBBB", png_chunks(content)[0][8:21])
+    width, height, depth, colour, _, _, interlaced = header
+    bits = depth * PNG_SAMPLES[colour]
+    passes = ADAM_7 if interlaced else ((0, 0, 1, 1),)
+    sides = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes)
+    wanted = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sides if columns > 0 and rows > 0)
+    data = b"".join(chunk[8:-4] for chunk in png_chunks(content) if chunk[4:8] == b"IDAT")
+    return _inflated(data, wanted) < wanted
+
+
+def _inflated(data: bytes, most: int) -> int:
+    """Bytes in a deflate stream, counted up to ``most`` and kept nowhere."""
+    stream, count = zlib.decompressobj(), 0
+    while data and not stream.eof and count < most:
+        count += len(stream.decompress(data, INFLATED_AT_ONCE))
+        data = stream.unconsumed_tail
+    return count
+
+
+def jpeg_too_small(content: bytes, width: int, height: int) -> bool:
+    """Whether a JPEG has less than the one bit that each block of 8 x 8 pixels takes at least."""
+    return 8 * len(content) < -(-width // 8) * -(-height // 8)
+
+
+def jpeg_scans(content: bytes) -> int:
+    """How often the picture is gone over; thumbnails count too. No pixel data holds this marker."""
+    return content.count(b"\xff\xda")
 
 
 def cut_short(content: bytes, kind: str) -> bool:

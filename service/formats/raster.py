@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -21,7 +22,7 @@ from PIL import (
 )
 
 from service.errors import InputError, UnknownFormat, UnusableImage
-from service.formats.header import cut_short, webp_canvas
+from service.formats.header import cut_short, jpeg_scans, jpeg_too_small, png_rows_cut, webp_canvas
 from service.formats.limits import DEFAULT_LIMITS, Limits
 from service.formats.pixels import Pixels, one_grey, pixels_of, upright
 from service.formats.sniff import known_but_not_read, sniff
@@ -32,6 +33,8 @@ __all__ = ["DEFAULT_LIMITS", "Limits", "read_raster"]
 ACCEPTED = "PNG, JPEG, TIFF, BMP or WebP"
 ORIENTATION = int(ExifTags.Base.Orientation)
 BMP_RUN_LENGTHS = (1, 2)
+# Cameras and web sites use a dozen.
+MAX_SCANS = 32
 
 # The plugins themselves and not Pillow's open(): that one warns about sizes by its own rule, and takes a telephone's
 # JPEG with a depth map behind it for an animation.
@@ -109,14 +112,32 @@ def _opened(content: bytes, kind: str, limits: Limits) -> ImageFile.ImageFile:
     _check_header(picture, limits)
     if _incomplete(picture, content, kind):
         raise _broken(kind, truncated=True)
+    if kind == "jpeg":
+        _check_scans(jpeg_scans(content))
     return picture
+
+
+def _check_scans(count: int) -> None:
+    """Each scan goes over the whole picture, and may take no more than a few bytes."""
+    if count > MAX_SCANS:
+        raise UnusableImage(
+            f"a jpeg file of {count} scans", f"at most {MAX_SCANS}", "Open and save it anew, then send it.", "malformed"
+        )
 
 
 def _incomplete(picture: ImageFile.ImageFile, content: bytes, kind: str) -> bool:
     """Whether something is missing where Pillow would leave rows black, or not look once the last row is there."""
     if kind == "tiff":
         return _lacks_strips(picture)
+    if kind == "jpeg":
+        return jpeg_too_small(content, *picture.size)
     return (kind == "png" or picture.info.get("compression") in BMP_RUN_LENGTHS) and cut_short(content, kind)
+
+
+def _ends_black(picture: ImageFile.ImageFile) -> bool:
+    """Whether one of the last two rows, of which an interlaced picture's last pass has one, may not have come."""
+    rows = np.asarray(picture.crop((0, max(0, picture.height - 2), *picture.size)))
+    return not rows.reshape(len(rows), -1).any(axis=1).all()
 
 
 def _lacks_strips(picture: ImageFile.ImageFile) -> bool:
@@ -130,6 +151,8 @@ def _decoded(content: bytes, kind: str, limits: Limits) -> tuple[Pixels, tuple[s
     picture = _opened(content, kind, limits)
     stored = _tiff_orientation(picture)
     picture.load()
+    if kind == "png" and _ends_black(picture) and png_rows_cut(content):
+        raise _broken(kind, truncated=True)
     pixels, notes = pixels_of(picture, content)
     if kind == "tiff":
         # Both decoders turn a TIFF while reading it; for the other formats neither does.
