@@ -109,7 +109,8 @@ def _frame(dataset: Dataset, layout: Layout, index: int) -> NDArray[Any]:
         return _rle(dataset, layout, index)
     decoder = get_decoder(syntax)
     if syntax in NATIVE:
-        return decoder.as_array(dataset, index=index)[0]
+        # Which bits are in use is told by High Bit, of which pydicom knows nothing.
+        return decoder.as_array(dataset, index=index, correct_unused_bits=False)[0]
     _check_codestream(get_frame(dataset.PixelData, index, number_of_frames=layout.frames), layout)
     return _first_of(CODECS[syntax], decoder, dataset, index)
 
@@ -143,12 +144,11 @@ def _check_codestream(frame: bytes, layout: Layout) -> None:
 def _clean(frame: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Stored values alone: what lies above or below the stored bits is cut off, signs are kept."""
     native = frame.astype(frame.dtype.newbyteorder("="), copy=False)
-    bits = 8 * native.dtype.itemsize
-    if layout.photometric in COLOUR or native.dtype.kind not in "iu" or bits <= layout.stored:
+    if layout.photometric in COLOUR:
         return native
-    kind = "i" if layout.signed else "u"
-    unsigned = native.view(f"u{native.dtype.itemsize}")
-    up, down = bits - 1 - min(layout.high, bits - 1), bits - layout.stored
-    if not layout.signed and up + layout.stored == bits and int(unsigned.max()) >> layout.stored == 0:
-        return unsigned
+    bits = 8 * native.dtype.itemsize
+    unsigned, kind = native.view(f"u{native.dtype.itemsize}"), "i" if layout.signed else "u"
+    up, down = bits - 1 - min(layout.high, bits - 1), max(bits - layout.stored, 0)
+    if up == down and (down == 0 or (not layout.signed and int(unsigned.max()) >> layout.stored == 0)):
+        return unsigned.view(f"{kind}{native.dtype.itemsize}")
     return np.asarray(np.left_shift(unsigned, up).view(f"{kind}{native.dtype.itemsize}") >> down)

@@ -14,6 +14,8 @@ from service.formats.guard import malformed
 HEADER, MOST_SEGMENTS = 64, 15
 # A run of so many bytes is told by 257 minus the count; what is less is a literal stretch of count plus one.
 RUNS_FROM, NOTHING = 129, 128
+# Bytes that may stand behind the last run: one that makes the length even, and one that does nothing.
+PADDING = 2
 
 
 def decoded_rle(frame: bytes, layout: Layout) -> NDArray[np.unsignedinteger]:
@@ -50,6 +52,6 @@ def _unpacked(packed: bytes, size: int) -> bytes:
             at += 2 + head
         else:
             at += 1
-    if len(out) < size:
-        raise malformed("DICOM", "whose RLE frame ends before its last pixel")
-    return bytes(out[:size])
+    if len(out) != size or end - at > PADDING:
+        raise malformed("DICOM", "whose RLE frame has more or fewer pixels than its header")
+    return bytes(out)

@@ -73,7 +73,7 @@ class Limits:
             raise TooLarge(
                 f"declared voxels of {size} bytes",
                 f"at most {self.max_volume_bytes} bytes",
-                "Send fewer frames or slices, or let whoever runs this service raise BREAST_CASCADE_MAX_VOLUME_BYTES.",
+                "Send the volume to POST /jobs, or fewer slices; BREAST_CASCADE_MAX_VOLUME_BYTES sets this limit.",
             )
 
     def check_slices(self, count: int) -> None:
