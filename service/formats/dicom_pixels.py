@@ -46,6 +46,8 @@ CODECS: dict[str, tuple[str, ...]] = {
     uids.HTJ2KLosslessRPCL: ("pylibjpeg",),
     uids.HTJ2K: ("pylibjpeg",),
 }
+# Which bits are in use is told by High Bit, of which pydicom knows nothing.
+AS_STORED: dict[str, Any] = {"correct_unused_bits": False}
 ITEM = b"\xfe\xff\x00\xe0"
 READ_SYNTAXES = (*NATIVE, uids.RLELossless, *CODECS)
 
@@ -109,8 +111,7 @@ def _frame(dataset: Dataset, layout: Layout, index: int) -> NDArray[Any]:
         return _rle(dataset, layout, index)
     decoder = get_decoder(syntax)
     if syntax in NATIVE:
-        # Which bits are in use is told by High Bit, of which pydicom knows nothing.
-        return decoder.as_array(dataset, index=index, correct_unused_bits=False)[0]
+        return decoder.as_array(dataset, index=index, **AS_STORED)[0]
     _check_codestream(get_frame(dataset.PixelData, index, number_of_frames=layout.frames), layout)
     return _first_of(CODECS[syntax], decoder, dataset, index)
 

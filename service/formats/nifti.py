@@ -51,8 +51,7 @@ def read_nifti(content: bytes, options: Options) -> Image:
     with decoding("NIfTI"):
         header, offset = _header(_start(content))
         block = _block(header, options)
-        start = offset + (block.phase or 0) * block.size
-        return image_of("nifti", block, lambda: _bytes(content, start, block.size), options)
+        return image_of("nifti", block, lambda: _bytes(content, offset, block), options)
 
 
 def _start(content: bytes) -> bytes:
@@ -101,6 +100,7 @@ def _block(header: Header, options: Options) -> Block:
         intercept=intercept,
         spacing=_plain_spacing(header),
         phase=options.phase if phases > 1 else None,
+        phases=phases,
         flags=flags,
     )
 
@@ -186,9 +186,10 @@ def _plain_spacing(header: Header) -> Spacing:
     return (z, y, x) if all(math.isfinite(one) and one > 0 for one in (x, y, z)) else NO_SPACING
 
 
-def _bytes(content: bytes, start: int, count: int) -> bytearray | memoryview:
+def _bytes(content: bytes, offset: int, block: Block) -> bytearray | memoryview:
+    start = offset + block.start
     if content.startswith(GZIP_MAGIC):
-        return inflated_range(content, start, count, "NIfTI")
-    if len(content) < start + count:
+        return inflated_range(content, start, block.size, offset + block.total, "NIfTI")
+    if len(content) < offset + block.total:
         raise truncated("NIfTI")
-    return memoryview(content)[start : start + count]
+    return memoryview(content)[start : start + block.size]

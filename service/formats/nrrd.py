@@ -68,8 +68,7 @@ def read_nrrd(content: bytes, options: Options) -> Image:
     with decoding("NRRD"):
         fields, start = _fields(content)
         block = _block(fields, options)
-        skip = (block.phase or 0) * block.size
-        return image_of("nrrd", block, lambda: _bytes(content[start:], fields, skip, block.size), options)
+        return image_of("nrrd", block, lambda: _bytes(content[start:], fields, block), options)
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], int]:
@@ -103,6 +102,7 @@ def _block(fields: Mapping[str, str], options: Options) -> Block:
         channels=axes.channels,
         spacing=_plain_spacing(fields, axes),
         phase=options.phase if axes.phases > 1 else None,
+        phases=axes.phases,
     )
 
 
@@ -193,9 +193,9 @@ def _plain_spacing(fields: Mapping[str, str], axes: _Axes) -> Spacing:
     return z, y, x
 
 
-def _bytes(data: bytes, fields: Mapping[str, str], start: int, count: int) -> bytearray | memoryview:
+def _bytes(data: bytes, fields: Mapping[str, str], block: Block) -> bytearray | memoryview:
     if fields["encoding"].lower() != "raw":
-        return inflated_range(data, start, count, "NRRD")
-    if len(data) < start + count:
+        return inflated_range(data, block.start, block.size, block.total, "NRRD")
+    if len(data) < block.total:
         raise truncated("NRRD")
-    return memoryview(data)[start : start + count]
+    return memoryview(data)[block.start : block.start + block.size]

@@ -22,6 +22,10 @@ ORIENTATION_UNKNOWN = Flag(
 SHEARED = Flag("sheared_grid", "The file's axes do not stand at right angles, so nothing is in mm.")
 
 
+# All volumes of a file may have so many times what one may: those beside the one asked for must be passed over.
+MOST_VOLUMES = 4
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """A volume as its file holds it.
@@ -36,6 +40,7 @@ class Block:
         spacing: mm as (k, j, i) where there is no affine.
         header: for outputs.
         phase: which volume was chosen, None where there is one.
+        phases: how many volumes there are.
     """
 
     shape: tuple[int, int, int]
@@ -48,6 +53,7 @@ class Block:
     intercept: float = 0.0
     spacing: Spacing = NO_SPACING
     phase: int | None = None
+    phases: int = 1
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -59,6 +65,16 @@ class Block:
     def size(self) -> int:
         """Bytes of one volume."""
         return self.count * self.dtype.itemsize
+
+    @property
+    def start(self) -> int:
+        """Where the chosen volume begins among all of them."""
+        return (self.phase or 0) * self.size
+
+    @property
+    def total(self) -> int:
+        """Bytes of all volumes."""
+        return self.phases * self.size
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,7 @@ def image_of(
     depth, height, width = (block.shape[axis] for axis in turn[0])
     options.limits.check_pixels(width, height)
     options.limits.check_sides(width, height)
-    options.limits.check_volume(block.size)
+    options.limits.check_volume(max(block.size, block.total // MOST_VOLUMES))
     stored = Stored(block.shape, *turn, block.stored_affine, block.header, block.phase)
     numbers = np.frombuffer(read(), block.dtype, block.count).reshape((block.channels, *block.shape), order="F")
     turned = stored.turned(np.moveaxis(numbers, 0, -1))

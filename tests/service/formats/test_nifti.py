@@ -25,6 +25,7 @@ from service.image import Image
 from training.volume import Volume, finest_plane, oriented
 
 NONE = Options(Limits(min_side=2))
+FIRST = Options(Limits(min_side=2), phase=0)
 SHAPE = (10, 12, 9)
 
 
@@ -259,6 +260,7 @@ NOISE = saved(np.random.default_rng(5).integers(-9000, 9000, SHAPE).astype(np.in
         (edited(WHOLE, DIM, "<8h", 3, 10, 12, 10, 1, 1, 1, 1), "truncated"),
         (edited(WHOLE, DIM, "<8h", 3, 32000, 32000, 4, 1, 1, 1, 1), "too_large"),
         (edited(WHOLE, DIM, "<8h", 3, 5000, 5000, 100, 1, 1, 1, 1), "too_large"),
+        (edited(WHOLE, DIM, "<8h", 4, 500, 500, 100, 30000, 1, 1, 1), "too_large"),
         (edited(WHOLE, VOX_OFFSET, "<f", float("nan")), "malformed"),
         (edited(WHOLE, VOX_OFFSET, "<f", float("inf")), "malformed"),
         (edited(WHOLE, VOX_OFFSET, "<f", -400.0), "malformed"),
@@ -276,22 +278,24 @@ NOISE = saved(np.random.default_rng(5).integers(-9000, 9000, SHAPE).astype(np.in
         (WHOLE[:400], "truncated"),
         (gzip.compress(WHOLE)[:-200], "truncated"),
         (gzip.compress(WHOLE[:900]), "truncated"),
-        (gzip.compress(NOISE)[:700] + bytes(9000), "malformed"),
+        (gzip.compress(NOISE)[:700] + bytes(9000), "truncated"),
+        (gzip.compress(NOISE)[:-8] + b"\1" * 8, "malformed"),
     ],
 )
 def test_what_cannot_be_is_refused(content: bytes, code: str) -> None:
     with pytest.raises(InputError) as caught:
-        read_image(content, NONE)
+        read_image(content, FIRST)
     assert caught.value.code == code
 
 
-def test_a_gzip_bomb_is_refused_by_its_header_and_ignored_behind_its_voxels() -> None:
+def test_a_gzip_bomb_is_refused_by_its_header_and_behind_its_voxels() -> None:
     zeros = np.zeros((200, 200, 100), np.int16)
     bomb = edited(saved(zeros[:2, :2, :2]), DIM, "<8h", 3, 20000, 20000, 300, 1, 1, 1, 1)
     with pytest.raises(TooLarge):
         read_nifti(gzip.compress(bomb + bytes(1 << 22)), NONE)
-    behind = gzip.compress(WHOLE + bytes(1 << 26))
-    assert read_nifti(behind, NONE).depth == 9
+    with pytest.raises(TooLarge, match="goes on beyond its 2512 bytes"):
+        read_nifti(gzip.compress(WHOLE + bytes(1 << 26)), NONE)
+    assert read_nifti(gzip.compress(WHOLE + bytes(1000)) + bytes(1000), NONE).depth == 9
 
 
 @given(st.integers(0, 347), st.binary(min_size=1, max_size=8))
