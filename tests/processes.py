@@ -30,6 +30,11 @@ class Served:
     log: Path
 
     @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return str(self.client.base_url).rstrip("/")
+
+    @property
     def pids(self) -> list[int]:
         """The service's own and those of all its descendants."""
         return descendants(self.process.pid)

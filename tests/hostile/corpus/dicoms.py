@@ -85,14 +85,14 @@ def _is(**changes: Any) -> Callable[[], bytes]:
     return lambda: written(dataset(**changes))
 
 
-def _items(*frames: bytes) -> bytes:
+def items(*frames: bytes) -> bytes:
     """Encapsulated pixel data: an empty offset table, then an item each."""
     items = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(one)) + one for one in (b"", *frames))
     return items + b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def _encapsulated(syntax: str, *frames: bytes, **changes: Any) -> Callable[[], bytes]:
-    return lambda: written(dataset(PixelData=_items(*frames), **changes), syntax)
+    return lambda: written(dataset(PixelData=items(*frames), **changes), syntax)
 
 
 def _element(group: int, number: int, kind: bytes, value: bytes) -> bytes:
@@ -205,7 +205,7 @@ STREAMS: Files = {
         dataset(PixelData=b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0\xf0\xff\xff\xff" + b"\0" * 40), JPEG2000Lossless
     ),
     "dicom of an offset table that leads nowhere": lambda: written(
-        dataset(PixelData=b"\xfe\xff\x00\xe0\4\0\0\0\xff\xff\xff\x7f" + _items(_codestream(SIDE, SIDE))[8:]),
+        dataset(PixelData=b"\xfe\xff\x00\xe0\4\0\0\0\xff\xff\xff\x7f" + items(_codestream(SIDE, SIDE))[8:]),
         JPEG2000Lossless,
     ),
     "dicom of video": _encapsulated("1.2.840.10008.1.2.4.102", b"\0\0\0\1" * 20),
