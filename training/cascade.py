@@ -1,9 +1,9 @@
 """Both stages of a pipeline as one run: stage 1, its regions on pictures it never saw, stage 2 on them, the pipeline.
 
 The recipe of a cascade is the template of its pipeline: each stage names the recipe of its network. Everything lies in
-one folder: ``recipes/`` (what was trained, changes included), ``checkpoints/<stage>`` (run folders), ``boxes.json``
-(regions for stage 2) and ``pipelines/<name>/<version>``. Stopped and started again, it goes on after the last finished
-epoch.
+one folder: ``recipes/`` (what was trained, changes included), ``checkpoints/<stage>`` (run folders), the regions for
+stage 2 as ``boxes_folds.json`` or ``boxes_held_out.json``, and ``pipelines/<name>/<version>``. Stopped and started
+again, it goes on after the last finished epoch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from training.sampling import parts_of
 from training.trained import EVENTS, finish, finished
 from training.yolo import ONNX, is_yolo, train_yolo
 
-BOXES, RECIPES, PIPELINES, GRAPH = "boxes.json", "recipes", "pipelines", "network.onnx"
+RECIPES, PIPELINES, GRAPH = "recipes", "pipelines", "network.onnx"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Plan:
         changes: of the first, second, ... stage's recipe, as `training.recipe.merged` lays them over it.
         checkpoints: folder of the run folders, None for ``out/checkpoints``.
         logs: folder that gets a copy of each stage's TensorBoard events; they always lie in the run folder, too.
+        fold: kept for testing by all stages, None for the recipes' own.
     """
 
     template: Path
@@ -54,6 +55,7 @@ class Plan:
     changes: Sequence[Mapping[str, Any]] = ()
     checkpoints: Path | None = None
     logs: Path | None = None
+    fold: int | None = None
 
     @cached_property
     def stages(self) -> tuple[StageTemplate, ...]:
@@ -72,10 +74,16 @@ class Plan:
         """The stages' recipes with their changes."""
         read = [read_recipe(self.template.parent / stage.recipe) for stage in self.stages]
         changes = [*self.changes, *([{}] * len(read))]
+        fold = {} if self.fold is None else {"test_fold": self.fold}
         return tuple(
-            Recipe.model_validate(merged(one.model_dump(mode="json"), change))
+            Recipe.model_validate(merged(one.model_dump(mode="json"), {**change, **fold}))
             for one, change in zip(read, changes, strict=False)
         )
+
+    @property
+    def boxes(self) -> Path:
+        """The file of the regions for stage 2, its name by where they come from."""
+        return (self.out / f"boxes_{self.source}.json").resolve()
 
     def run(self, name: str) -> Path:
         """The run folder of a stage."""
@@ -118,8 +126,7 @@ def _train(plan: Plan, recipe: Recipe, name: str) -> Path:
 
 def _regions(plan: Plan) -> None:
     """Write the boxes of stage 1 on pictures that it was not trained on."""
-    path = plan.out / BOXES
-    if path.is_file():
+    if plan.boxes.is_file():
         return
     parts = parts_of(plan.recipes[0], plan.data)
     stage, label = _stage(plan, plan.recipes[0], plan.stages[0].name), (plan.stages[1].model_extra or {}).get("label")
@@ -128,7 +135,7 @@ def _regions(plan: Plan) -> None:
         found |= boxes_on(stage, parts.validation, label)
     else:
         found |= _out_of_fold(plan, [*parts.train, *parts.validation], label)
-    write_boxes(found, path)
+    write_boxes(found, plan.boxes)
 
 
 def _out_of_fold(plan: Plan, cases: Sequence[Case], label: str | None) -> Found:
@@ -160,10 +167,9 @@ def _stage(plan: Plan, recipe: Recipe, name: str) -> Stage:
 
 
 def _rest(plan: Plan) -> None:
-    boxes = (plan.out / BOXES).resolve()
-    if not boxes.is_file():
-        raise FileNotFoundError(f"Found no {boxes}; wanted the regions of stage 1. Train it first: --stage 1.")
-    second = plan.recipes[1].model_copy(update={"boxes": boxes})
+    if not plan.boxes.is_file():
+        raise FileNotFoundError(f"Found no {plan.boxes}; wanted the regions of stage 1. Train it first: --stage 1.")
+    second = plan.recipes[1].model_copy(update={"boxes": plan.boxes})
     _train(plan, second, plan.stages[1].name)
     for recipe, stage in zip(plan.recipes[2:], plan.stages[2:], strict=True):
         _train(plan, recipe, stage.name)

@@ -64,10 +64,10 @@ def fit_cascade(
     from training.cascade import Plan
     from training.cascade import fit_cascade as run
 
-    both = _known(l1_lambda=l1_lambda, test_fold=fold)
+    both = _known(l1_lambda=l1_lambda)
     first = both | _changes(epochs1, lr1, batch1, size1)
     second = both | _changes(epochs2, lr2, batch2, size2)
-    typer.echo(run(Plan(template, data, out, regions_from, (first, second), checkpoints, logs), stage))
+    typer.echo(run(Plan(template, data, out, regions_from, (first, second), checkpoints, logs, fold), stage))
 
 
 def _changes(epochs: int | None, rate: float | None, batch: int | None, size: int | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from service.errors import BreastCascadeError
 from service.manifest import Metric
+from training import cascade_cli, compare_cli, figures_cli
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -218,6 +219,10 @@ def _print(measured: Iterable[Metric]) -> None:
         table.add_row(metric.name, f"{metric.value:.3f}", interval(metric), str(metric.n), metric.on)
     # In a pipe nothing is folded to the width of a terminal that is not there.
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
+
+
+for commands in (figures_cli, compare_cli, cascade_cli):
+    app.add_typer(commands.app)
 
 
 def main() -> None:

@@ -145,7 +145,8 @@ def _said(recipe: Recipe) -> str:
 
 
 def _trained(recipe: Recipe, protocol: Protocol) -> Path:
-    if protocol.boxes is not None and protocol.boxes.is_file() and region_of(recipe) != "whole":
+    boxed = region_of(recipe) != "whole" or recipe.task == "prompt"
+    if protocol.boxes is not None and protocol.boxes.is_file() and boxed:
         recipe = recipe.model_copy(update={"boxes": protocol.boxes})
     if protocol.minutes is not None:
         pilot = protocol.out / "pilots" / recipe.name

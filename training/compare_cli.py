@@ -32,6 +32,10 @@ app = typer.Typer()
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs for all, in place of the recipes' own.")]
 Minutes = Annotated[float | None, typer.Option(min=0.01, help="Training time of each method on this machine.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads when a method is timed.")]
+RegionsOf = Annotated[
+    str | None,
+    typer.Option(help="Where networks look: none, detector, truth, or several with commas; else as trained."),
+]
 External = Annotated[
     list[str] | None,
     typer.Option(metavar="DATASET:DIR", help="A further data set, whole, with a table of its own; repeatable."),
@@ -46,13 +50,14 @@ def compare(
     runs: Annotated[
         list[Path] | None, typer.Option(help="A finished run, in place of recipes; repeatable.", **FOLDER)
     ] = None,
-    regions: Annotated[
-        str | None,
-        typer.Option(help="Where networks look: none, detector, truth, or several with commas; else as trained."),
-    ] = None,
+    regions: RegionsOf = None,
     fold: Fold = None,
     epochs: Epochs = None,
     minutes: Minutes = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting for all recipes, its key dotted; repeatable."),
+    ] = None,
     part: PartOf = Part.test,
     boxes: BoxSource = None,
     external: External = None,
@@ -66,6 +71,7 @@ def compare(
     """
     from training import compare as one
     from training.recipe import read_recipe
+    from training.sweep import changed
 
     if runs and recipes:
         raise typer.BadParameter("found recipes and runs, wanted one of both", param_hint="--runs")
@@ -74,7 +80,7 @@ def compare(
     if runs:
         typer.echo(one.compare_runs(_trials(runs, protocol), protocol, "Comparison of trained networks"))
         return
-    read = [read_recipe(path) for path in recipes or []]
+    read = [changed(read_recipe(path), settings or []) for path in recipes or []]
     typer.echo(one.compare([one.Entry(recipe.name, recipe) for recipe in read], protocol, "Comparison of methods"))
 
 
@@ -93,6 +99,7 @@ def sweep(
         list[str],
         typer.Option("--set", metavar="KEY=A,B,C", help="Values of a setting, its key dotted; repeatable."),
     ],
+    regions: RegionsOf = None,
     fold: Fold = None,
     epochs: Epochs = None,
     minutes: Minutes = None,
@@ -111,8 +118,8 @@ def sweep(
     from training.recipe import read_recipe
     from training.sweep import variants
 
-    others, options = _externals(external or []), options_in(option)
-    protocol = Protocol(data, out, part, (), fold, epochs, minutes, boxes, others, threads, options)
+    chosen, others, options = regions_in(regions), _externals(external or []), options_in(option)
+    protocol = Protocol(data, out, part, chosen, fold, epochs, minutes, boxes, others, threads, options)
     read = read_recipe(recipe)
     typer.echo(run(variants(read, settings), protocol, f"Settings of {read.name}"))
 

@@ -23,6 +23,7 @@ import yaml
 from numpy.typing import NDArray
 
 from training.distributed import World
+from training.hardware import processor
 from training.recipe import Recipe
 
 CONFIG, ENVIRONMENT, CURVES, PICTURE, PREDICTIONS = (
@@ -57,7 +58,7 @@ def describe(out: Path, recipe: Recipe, data: Path, world: World) -> None:
         "revision": revision(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else processor(),
         "processes": world.size,
         "threads": torch.get_num_threads(),
     }

@@ -28,6 +28,16 @@ def variants(recipe: Recipe, settings: Sequence[str]) -> list[Entry]:
     return [_entry(recipe, number, chosen) for number, chosen in enumerate(combinations, start=1)]
 
 
+def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe with ``KEY=VALUE`` each laid over it. Raises as `variants`, and ValueError for several values."""
+    if not settings:
+        return recipe
+    found = variants(recipe, settings)
+    if len(found) > 1:
+        raise ValueError(f"Found {len(found)} combinations of settings; wanted one value each. Use the command sweep.")
+    return found[0].recipe.model_copy(update={"name": recipe.name})
+
+
 def _parsed(text: str) -> tuple[str, list[Any]]:
     key, equals, values = text.partition("=")
     if not key or not equals or not values:

@@ -136,7 +136,7 @@ def write_table(results: Sequence[Results], out: Path, title: str, notes: Sequen
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(_cells(one.name, line) for one, some in found for line in some)
-    parts = [f"# {title}", *(f"- {note}" for note in (*notes, *NOTES)), "", _methods(results[0].methods)]
+    parts = [f"# {title}", "", *(f"- {note}" for note in (*notes, *NOTES)), "", _methods(results[0].methods)]
     parts += [text for one, some in found for text in _sections(one, some)]
     (out / MARKDOWN).write_text("\n".join(parts) + "\n", encoding="utf-8")
     _plot(found[0][1], out / PLOT)

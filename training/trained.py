@@ -41,7 +41,7 @@ class Trained:
         epochs: finished ones, of those ``planned``.
         minutes: spent inside epochs and validation, those of interrupted attempts as well.
         hardware: processor or GPU, and threads.
-        region: what it was trained to look at: ``whole`` pictures, ``crop`` or ``mask_out``.
+        region: what it was trained to look at: ``whole`` pictures, ``crop``, ``mask_out`` or, prompted, ``boxes``.
     """
 
     loss: str
@@ -72,10 +72,9 @@ def trained(run: Path) -> Trained:
     recipe, curves = recipe_of(run), read_curves(run / CURVES)
     best = int(np.nanargmax(curves["validation"]))
     losses = [float(curves[name][best]) if name in curves else math.nan for name in ("loss", "validation_loss")]
-    epochs = len(curves["epoch"])
-    return Trained(
-        loss_name(recipe), *losses, epochs, recipe.schedule.epochs, minutes_of(run), hardware_of(run), region_of(recipe)
-    )
+    epochs = len(curves["epoch"]), recipe.schedule.epochs
+    region = "boxes" if recipe.task == "prompt" else region_of(recipe)
+    return Trained(loss_name(recipe), *losses, *epochs, minutes_of(run), hardware_of(run), region)
 
 
 def loss_name(recipe: Recipe) -> str:

@@ -13,7 +13,7 @@ from service.engine import Engine, Request
 from service.formats.raster import read_raster
 from tests.training import tiny_export, tiny_runs
 from tests.training.phantom_busi import write_busi
-from training.cascade import BOXES, Plan, _out_of_fold, fit_cascade
+from training.cascade import Plan, _out_of_fold, fit_cascade
 from training.choices import Source
 from training.datasets.busi import cases
 from training.regions import read_boxes
@@ -59,7 +59,7 @@ def pipeline(plan: Plan, first: Path) -> Path:
 
 
 def test_every_fold_gets_its_regions_from_a_network_without_it(first: Path, plan: Plan, data: Path) -> None:
-    boxes = read_boxes(plan.out / BOXES)
+    boxes = read_boxes(plan.boxes)
     assert set(boxes) == {case.name for case in cases(data) if case.fold not in (1, 2)}
     for fold in (3, 4):
         recipe = recipe_of(plan.out / "runs" / f"localise_without_{fold}")
@@ -79,7 +79,7 @@ def test_both_stages_become_a_pipeline_that_serves(pipeline: Path, plan: Plan, d
 
 
 def test_stage_2_learns_on_the_regions_of_stage_1(pipeline: Path, plan: Plan) -> None:
-    assert recipe_of(plan.out / "runs" / "segment").boxes == (plan.out / BOXES).resolve()
+    assert recipe_of(plan.out / "runs" / "segment").boxes == plan.boxes
 
 
 def test_logs_lie_where_they_are_wanted(pipeline: Path, plan: Plan) -> None:
@@ -96,14 +96,15 @@ def test_what_is_finished_stays(pipeline: Path, plan: Plan) -> None:
 
 def test_changes_reach_the_stage_they_are_for(data: Path, template: Path, tmp_path: Path) -> None:
     first = {"schedule": {"epochs": 3, "batch": 4}, "l1_lambda": 0.1, "input": {"size": [16, 16]}}
-    one, two = Plan(template, data, tmp_path, changes=(first, ONCE)).recipes
+    one, two = Plan(template, data, tmp_path, changes=(first, ONCE), fold=3).recipes
+    assert (one.test_fold, two.test_fold) == (3, 3)
     assert (one.schedule.epochs, one.schedule.batch, one.l1_lambda, one.input.size) == (3, 4, 0.1, (16, 16))
     assert (two.schedule.epochs, two.schedule.batch, two.l1_lambda, two.input.size) == (1, 2, 0, (32, 32))
     assert one.input.mean == two.input.mean
 
 
 def test_stage_2_alone_needs_the_regions_of_stage_1(data: Path, template: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"Found no .*boxes.json; wanted the regions of stage 1"):
+    with pytest.raises(FileNotFoundError, match=r"Found no .*boxes_folds.json; wanted the regions of stage 1"):
         fit_cascade(Plan(template, data, tmp_path), only=2)
 
 

@@ -6,20 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from tests.training import tiny_export, tiny_runs
 from tests.training.tiny_runs import Runs
-from training import cascade_cli, compare_cli, figures_cli
+from training.cli import app
 from training.regions import read_boxes
 from training.sampling import parts_of
 from training.scores import read_scores
 from training.trained import recipe_of
-
-app = typer.Typer(pretty_exceptions_enable=False)
-for one in (figures_cli, compare_cli, cascade_cli):
-    app.add_typer(one.app)
 
 
 def run(*arguments: object) -> Result:
@@ -112,7 +107,7 @@ def test_fit_cascade_passes_its_options_on(small_busi: Path, tmp_path: Path) -> 
     assert list((tmp_path / "l" / "localise").iterdir())
     parts = parts_of(recipe, small_busi)
     held_out = {case.name for case in (*parts.validation, *parts.test)}
-    assert set(read_boxes(out / "boxes.json")) == held_out, "stage 1 never saw them"
+    assert set(read_boxes(out / "boxes_held_out.json")) == held_out, "stage 1 never saw them"
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["localise"]
 
 

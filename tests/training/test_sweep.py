@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.training import tiny_runs
-from training.sweep import variants
+from training.sweep import changed, variants
 
 RECIPE = tiny_runs.recipe("base")
 
@@ -55,3 +55,11 @@ def test_keys_that_a_recipe_does_not_have_are_refused() -> None:
         variants(RECIPE, ["schedule.speed=1"])
     with pytest.raises(ValidationError, match="schedule.epochs"):
         variants(RECIPE, ["schedule.epochs=many"])
+
+
+def test_one_value_each_changes_a_recipe_and_leaves_its_name() -> None:
+    found = changed(RECIPE, ["input.size=[16, 16]", "l1_lambda=0.1"])
+    assert (found.name, found.input.size, found.l1_lambda) == ("base", (16, 16), 0.1)
+    assert changed(RECIPE, []) is RECIPE
+    with pytest.raises(ValueError, match="Found 2 combinations of settings; wanted one value each. Use"):
+        changed(RECIPE, ["l1_lambda=0.1,0.2"])

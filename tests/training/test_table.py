@@ -67,7 +67,7 @@ def test_the_csv_tells_cost_and_training(written: Path) -> None:
 
 def test_the_markdown_says_the_same(written: Path) -> None:
     text = (written / MARKDOWN).read_text(encoding="utf-8")
-    assert text.startswith("# A comparison\n- Measured in a test.\n- Means over images")
+    assert text.startswith("# A comparison\n\n- Measured in a test.\n- Means over images")
     assert "| base | whole | 1.50 M | 1.00 | 12 | dice_bce | 0.2500 | 0.5000 | 3 of 4 | 1.5 |" in text
     assert "### lesion, all images (5 in 4 groups, 1 without a lesion)" in text
     assert "### lesion, lesion images (4 in 3 groups, 0 without a lesion)" in text

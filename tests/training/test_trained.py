@@ -54,6 +54,13 @@ def test_minutes_are_those_of_every_attempt(runs: Runs, tmp_path: Path) -> None:
     assert math.isnan(minutes_of(tmp_path / "nothing"))
 
 
+def test_an_event_file_that_breaks_off_counts_as_far_as_it_goes(runs: Runs, tmp_path: Path) -> None:
+    (events,) = runs.whole.glob(EVENTS)
+    content = events.read_bytes()
+    (tmp_path / events.name).write_bytes(content[: len(content) * 2 // 3])
+    assert 0 < minutes_of(tmp_path) < minutes_of(runs.whole)
+
+
 def test_hardware_is_what_the_run_noted(runs: Runs, tmp_path: Path) -> None:
     assert "thread" in hardware_of(runs.whole)
     assert hardware_of(tmp_path) == "not noted"
