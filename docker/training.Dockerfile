@@ -1,6 +1,8 @@
 # Training: torch (the index's own build, with CUDA), recipes, and every method. From the project's root:
 #
 #   docker build -f docker/training.Dockerfile -t breast-cascade-training:0.1.0 .
+#   docker run --rm --gpus all --shm-size 4g -v $DATA:/data:ro -v $PWD/runs:/runs -u "$(id -u):$(id -g)" \
+#       breast-cascade-training:0.1.0 fit training/recipes/ultrasound_localiser.yaml --data /data -o /runs/localiser
 #
 # YOLO too, which is AGPL-3.0:  --build-arg EXTRA=yolo
 # A package index of your own:  --build-arg UV_DEFAULT_INDEX=... and PIP_INDEX_URL=...   (no password in them)
@@ -20,7 +22,7 @@ LABEL org.opencontainers.image.title="Breast Cascade training" \
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --uid 10001 --create-home --shell /usr/sbin/nologin cascade \
+ && useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cascade \
  && install -d -o 10001 -g 10001 /runs
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
@@ -38,10 +40,10 @@ RUN /tools/bin/python -m hatchling build -t wheel -d /wheels \
 ENV PATH=/opt/breast-cascade/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001
-WORKDIR /runs
 ENTRYPOINT ["breast-cascade-train"]
 CMD ["--help"]
