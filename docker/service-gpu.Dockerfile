@@ -21,7 +21,7 @@ RUN python3 -m venv /tools && python3 -m venv --without-pip /opt/breast-cascade
 WORKDIR /src
 # First what changes seldom: a new line of our own code does not download everything again.
 COPY pyproject.toml constraints.txt ./
-COPY docker/requirements.py docker/constraints-gpu.txt docker/
+COPY docker/requirements.py docker/healthcheck.py docker/constraints-gpu.txt docker/
 RUN /tools/bin/python docker/requirements.py --gpu > requirements.txt \
  && /tools/bin/pip --python /opt/breast-cascade/bin/python install --no-cache-dir \
       -c constraints.txt -c docker/constraints-gpu.txt -r requirements.txt \
@@ -31,6 +31,7 @@ COPY service service
 # The command that trains has no code here. An image whose ONNX Runtime knows no CUDA must not come to be.
 RUN /tools/bin/python -m hatchling build -t wheel -d /wheels \
  && /tools/bin/pip --python /opt/breast-cascade/bin/python install --no-cache-dir --no-index --no-deps /wheels/*.whl \
+ && install -m 0644 docker/healthcheck.py /opt/breast-cascade/ \
  && rm /opt/breast-cascade/bin/breast-cascade-train \
  && /opt/breast-cascade/bin/python -c \
       "from service.network import CUDA, installed_runtimes, onnxruntime as runtime; \
@@ -49,7 +50,6 @@ RUN apt-get update \
  && install -d -m 0750 -o 10001 -g 10001 /data \
  && install -d /pipelines
 COPY --from=build /opt/breast-cascade /opt/breast-cascade
-COPY docker/healthcheck.py /opt/breast-cascade/
 # DEVICE: with `cuda` the service does not start unless every network really runs on the GPU.
 ENV PATH=/opt/breast-cascade/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -13,7 +13,7 @@ RUN python3 -m venv /tools && python3 -m venv --without-pip /opt/breast-cascade
 WORKDIR /src
 # First what changes seldom: a new line of our own code does not download everything again.
 COPY pyproject.toml constraints.txt ./
-COPY docker/requirements.py docker/
+COPY docker/requirements.py docker/healthcheck.py docker/
 RUN /tools/bin/python docker/requirements.py > requirements.txt \
  && /tools/bin/pip --python /opt/breast-cascade/bin/python install --no-cache-dir -c constraints.txt -r requirements.txt \
  && /tools/bin/pip install --no-cache-dir -c constraints.txt hatchling
@@ -22,6 +22,7 @@ COPY service service
 # The command that trains has no code here.
 RUN /tools/bin/python -m hatchling build -t wheel -d /wheels \
  && /tools/bin/pip --python /opt/breast-cascade/bin/python install --no-cache-dir --no-index --no-deps /wheels/*.whl \
+ && install -m 0644 docker/healthcheck.py /opt/breast-cascade/ \
  && rm /opt/breast-cascade/bin/breast-cascade-train
 
 FROM ${BASE_IMAGE}
@@ -32,7 +33,6 @@ RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shel
  && install -d -m 0750 -o 10001 -g 10001 /data \
  && install -d /pipelines
 COPY --from=build /opt/breast-cascade /opt/breast-cascade
-COPY docker/healthcheck.py /opt/breast-cascade/
 ENV PATH=/opt/breast-cascade/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -35,7 +35,9 @@ COPY LICENSE ./
 COPY service service
 COPY models models
 COPY training training
-RUN /tools/bin/python -m hatchling build -t wheel -d /wheels \
+# Whoever runs it may read it, however the checkout is kept.
+RUN chmod -R a+rX /src \
+ && /tools/bin/python -m hatchling build -t wheel -d /wheels \
  && /tools/bin/uv pip install --no-cache --compile-bytecode --python /opt/breast-cascade/bin/python --no-deps /wheels/*.whl
 ENV PATH=/opt/breast-cascade/bin:$PATH \
     PYTHONUNBUFFERED=1 \
