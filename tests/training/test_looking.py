@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from service.image import Region
 from tests.training import tiny_runs
 from tests.training.tiny_runs import Runs
 from training.choices import Regions
 from training.datasets.busi import cases
-from training.datasets.case import Case
+from training.datasets.case import Case, read_grey
 from training.evaluate import true_boxes
 from training.looking import LESION, Subject
+from training.phantoms.tiny import cases as phantoms
 from training.predict import Predictor, predictor
 from training.state import build_network
 
@@ -87,15 +89,9 @@ def test_true_boxes_of_a_normal_picture_are_none(runs: Runs, normal: Case) -> No
 
 def test_a_classifier_has_no_masks_to_measure(lesion: Case) -> None:
     recipe = tiny_runs.recipe("classifier", "classify")
-    network = Predictor(recipe, build_network(recipe).eval(), predictor_device())
+    network = Predictor(recipe, build_network(recipe).eval(), torch.device("cpu"))
     with pytest.raises(ValueError, match="Found task classify; wanted one that outlines"):
         Subject(network, Regions.none, {}).guess(lesion)
-
-
-def predictor_device() -> object:
-    import torch
-
-    return torch.device("cpu")
 
 
 def test_several_labels_are_decided_together_and_ignored_pixels_are_nothing(lesion: Case) -> None:
@@ -105,7 +101,7 @@ def test_several_labels_are_decided_together_and_ignored_pixels_are_nothing(lesi
         classes=["background", "rim", "inside"],
         network={"path": "models.compact_unet.CompactUNet", "arguments": {"widths": [4, 8, 8], "classes": 3}},
     )
-    network = Predictor(recipe, build_network(recipe).eval(), predictor_device())
+    network = Predictor(recipe, build_network(recipe).eval(), torch.device("cpu"))
     labelled = replace(lesion, mask_reader=lambda case: _three_and_ignored())
     one = Subject(network, Regions.none, {})
     guess = one.guess(labelled)
@@ -127,3 +123,30 @@ def _three_and_ignored() -> np.ndarray:
 
 def test_one_label_is_called_a_lesion(runs: Runs) -> None:
     assert subject(runs.whole, Regions.none).names == (LESION,)
+
+
+SEEN = {"size": [64, 64], "channels": 3}
+
+
+def test_a_prompted_network_is_told_boxes_even_of_the_whole_picture(lesion: Case) -> None:
+    network = {"path": "models.sam.tiny", "arguments": {}}
+    recipe = tiny_runs.recipe("sam", "prompt", network=network, input=SEEN)
+    prompted = Predictor(recipe, build_network(recipe).eval(), torch.device("cpu"))
+    everywhere = Subject(prompted, Regions.none, {}).guess(lesion)
+    assert everywhere.boxes == (Region(0, 0, 144, 112),)
+    assert np.array_equal(everywhere.foreground, prompted(lesion.read_image(), boxes=[(0, 0, 144, 112)])[0])
+    truth = Subject(prompted, Regions.truth, {}).guess(lesion)
+    assert truth.boxes == true_boxes(lesion.read_mask())
+    assert not np.array_equal(truth.foreground, everywhere.foreground)
+
+
+def test_depth_goes_with_the_picture(tmp_path: Path) -> None:
+    (case,) = phantoms(tmp_path, kind="photograph_merged", count=1)
+    classes = ["background", "body", "breast", "nipple"]
+    network = {"path": "models.sam_depth_fusion.tiny", "arguments": {"classes": 4}}
+    recipe = tiny_runs.recipe("fused", "fuse", network=network, input=SEEN, classes=classes)
+    fused = Predictor(recipe, build_network(recipe).eval(), torch.device("cpu"))
+    guess = Subject(fused, Regions.none, {}).guess(case)
+    wanted = fused(case.read_image(), depth=read_grey(case.inputs["depth"]))
+    assert np.array_equal(guess.labels, wanted.argmax(axis=0))
+    assert np.array_equal(guess.truth, case.read_mask())
