@@ -411,3 +411,34 @@ def test_runs_do_not_share_a_meter() -> None:
     first, second = (one.run(picture(square(10, 20, 12))) for _ in range(2))
     assert [stage.network_runs for stage in first.stages] == [stage.network_runs for stage in second.stages]
     assert Meter().runs == 0
+
+
+def test_nothing_outside_of_the_focus_is_looked_at() -> None:
+    plane = np.maximum(square(10, 20, 12), square(50, 50, 10))
+    image = picture(plane, focus=Region(0, 0, 40, 48))
+    result = pipeline().run(image)
+    np.testing.assert_array_equal(result.mask.labels[0], square(10, 20, 12) > 0)
+    assert all(look.region.clipped(image.field) == look.region for stage in result.stages for look in stage.regions)
+
+
+def test_a_region_is_not_widened_beyond_the_focus() -> None:
+    result = pipeline({"look": {}}).run(picture(square(4, 4, 36), focus=Region(8, 8, 48, 48)))
+    assert Region.around(result.mask.labels) == Region(8, 8, 40, 40)
+
+
+def test_only_the_slice_in_focus_is_looked_at() -> None:
+    slices = np.stack([square(4, 4, 10), square(20, 20, 12), square(40, 40, 8)])
+    result = pipeline().run(volume(slices, focus=Region(0, 0, 64, 64, 1, 2)))
+    assert [bool(plane.any()) for plane in result.mask.labels] == [False, True, False]
+    assert {look.region.z0 for stage in result.stages for look in stage.regions} == {1}
+
+
+def test_a_given_box_must_meet_the_focus() -> None:
+    image = picture(square(10, 20, 12), focus=Region(0, 0, 40, 40))
+    with pytest.raises(BadParameter, match="meets the picture"):
+        pipeline().run(image, Ask(boxes=(Region(50, 50, 60, 60),)))
+
+
+def test_a_focus_without_contrast_is_not_evaluated() -> None:
+    result = pipeline().run(picture(square(50, 50, 10), focus=Region(0, 0, 40, 40)))
+    assert (result.status, codes(result)) == ("not_evaluated", ["no_contrast"])

@@ -179,10 +179,11 @@ def mr_slices(
     """A classic MR series, slice by slice along its normal."""
     normal = np.cross(axes[:3], axes[3:])
     origin = np.array([12.5, -40.25, 7.0])
+    kind = {"SOPClassUID": uids.MRImageStorage, "Modality": "MR"}
     files = []
     for z, plane in enumerate(volume):
         where = placed(origin + normal * step * z, axes)
-        files.append(saved(instance(plane, SOPClassUID=uids.MRImageStorage, Modality="MR", **{**where, **about})))
+        files.append(saved(instance(plane, **{**kind, **where, **about})))
     return files
 
 
