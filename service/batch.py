@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.api.answer import Format
+from service.api.outputs import Format
 from service.api.parameters import Parameters
 from service.api.work import Order, Product, Read, produce
 from service.engine import Engine
@@ -77,6 +77,7 @@ def run(engine: Engine, wish: Wish, tasks: Iterable[Task]) -> Iterator[Outcome]:
         except InputError as error:
             yield Outcome(task, error=error)
             continue
+        task = replace(task, target=_named(task.target, wish.format, product))
         _write(task.target, product.content)
         yield Outcome(task, product)
 
@@ -171,6 +172,13 @@ def _read(source: Path, limits: Limits) -> bytes:
         raise UnusableImage(
             f"a file that cannot be read ({error.strerror})", "a readable file", "Check its permissions.", "unreadable"
         ) from error
+
+
+def _named(target: Path | None, wished: Format, product: Product) -> Path | None:
+    """Where the answer goes, now that it is known whether it is a volume's; None where it has no content."""
+    if target is None or not product.content:
+        return None
+    return target.with_name(target.name.removesuffix(wished.suffix) + product.format.suffix)
 
 
 def _write(target: Path | None, content: bytes) -> None:

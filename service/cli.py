@@ -20,8 +20,9 @@ from rich.table import Table
 
 from service import __version__, batch, doctor
 from service.api import log, server
-from service.api.answer import OFFERED, answer_body, wanted_format
+from service.api.answer import answer_body
 from service.api.catalogue import pipeline_body
+from service.api.outputs import OFFERED, wanted_format
 from service.api.parameters import read_parameters
 from service.api.state import open_engine
 from service.decoding.pool import Decoders
@@ -112,14 +113,15 @@ def segment(
     slice_number: Annotated[str, typer.Option("--slice", metavar="N", help="Look at this slice of a volume.")] = "",
     phase: Annotated[str, typer.Option(metavar="N", help="Which volume of several, from 0.")] = "",
     spacing: Annotated[str, typer.Option(metavar="[Z,]Y,X", help="Millimetres, where the file has none.")] = "",
+    seg_type: Annotated[str, typer.Option(metavar="TYPE", help="Of dicom-seg: binary or labelmap.")] = "",
 ) -> None:
     """Documented by SEGMENT_HELP."""
     settings = read_settings()
     pairs = [("pipeline", pipeline), ("threshold", threshold), *(("box", one) for one in box or [])]
     pairs += (("points", one) for one in points or [])
-    pairs += [("slice", slice_number), ("phase", phase), ("spacing", spacing)]
+    pairs += [("slice", slice_number), ("phase", phase), ("spacing", spacing), ("seg_type", seg_type)]
     parameters = _usage(lambda: read_parameters(pairs))
-    wanted = _usage(lambda: wanted_format(format_name, None))
+    wanted = _usage(lambda: wanted_format(format_name, None, parameters.seg_type))
     tasks = _usage(lambda: batch.plan(paths, output, wanted.suffix))
     engine = open_engine(settings)
     if parameters.pipeline:

@@ -20,6 +20,8 @@ NAME, VERSION = "tiny", "1.0.0"
 SIZE = 32
 GAIN = 20.0
 CLASSES = ("benign", "malignant", "normal")
+ABNORMAL = {"value": "49755003", "scheme": "SCT", "meaning": "Morphologically Abnormal Structure"}
+LESION = {"value": "52988006", "scheme": "SCT", "meaning": "Lesion"}
 
 
 def write(root: Path, version: str = VERSION) -> Path:
@@ -102,7 +104,7 @@ def _manifest(digests: dict[str, str], version: str) -> dict[str, Any]:
         "modality": "US",
         "intended_use": "Tests of the service.",
         "evidence": {"level": "demonstration", "data": "none", "data_licence": "none"},
-        "labels": [{"id": 1, "name": "lesion", "color": [255, 80, 80]}],
+        "labels": [{"id": 1, "name": "lesion", "color": [255, 80, 80], "category": ABNORMAL, "type": LESION}],
         "stages": [
             {
                 "name": "localise",

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.api.answer import FROM_DICOM, OFFERED
+from service.api.outputs import DICOM, NIFTI, OFFERED, PNG
 from service.api.parameters import Parameters
 from service.api.problem import MEDIA_TYPE
 from service.api.schemas import ProblemBody
@@ -36,22 +36,28 @@ PROBLEMS = _problems(
 )
 
 _TEXT = {"schema": {"type": "string"}}
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_HEADERS = {
+    "Breast-Cascade-Status": {"description": "found, none_found or not_evaluated", **_TEXT},
+    "Breast-Cascade-Pipeline": {"description": "name/version", **_TEXT},
+    "Server-Timing": {"description": "queue, decode, stages, networks, encode, total in ms", **_TEXT},
+}
 SEGMENT_RESPONSES: Responses = {
     200: {
         "description": "The answer in the format asked for.",
-        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
-        "headers": {
-            "Breast-Cascade-Status": {"description": "found, none_found or not_evaluated", **_TEXT},
-            "Breast-Cascade-Pipeline": {"description": "name/version", **_TEXT},
-            "Server-Timing": {"description": "queue, decode, stages, networks, encode, total in ms", **_TEXT},
-        },
-    }
+        "content": dict.fromkeys((PNG, NIFTI, DICOM), _FILE),
+        "headers": _HEADERS,
+    },
+    204: {
+        "description": "Nothing to segment: format=dicom-seg of an image in which nothing was found.",
+        "headers": _HEADERS,
+    },
 }
 
 
 def _parameter_schemas() -> dict[str, Json]:
     schemas: dict[str, Json] = Parameters.model_json_schema()["properties"]
-    schemas["format"] = {**schemas["format"], "examples": [*OFFERED, *sorted(FROM_DICOM)]}
+    schemas["format"] = {**schemas["format"], "examples": [*OFFERED]}
     return schemas
 
 
@@ -68,10 +74,9 @@ def _body(parameters: dict[str, Json]) -> Json:
         "the DICOM files of a series may come as several fields of this name.",
     }
     form = {"type": "object", "required": ["file"], "properties": {"file": picture, **parameters}}
-    raw = {"schema": {"type": "string", "format": "binary"}}
     return {
         "required": True,
-        "content": {"multipart/form-data": {"schema": form}, "image/*": raw, "application/octet-stream": raw},
+        "content": {"multipart/form-data": {"schema": form}, "image/*": _FILE, "application/octet-stream": _FILE},
     }
 
 

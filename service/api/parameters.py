@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from service import engine
 from service.cascade import check_probability
 from service.errors import BadParameter
+from service.formats.dicom_object import SegType
 from service.formats.limits import Limits
 from service.formats.options import Options
 from service.image import Image, Point, Region
@@ -20,7 +21,7 @@ from service.image import Image, Point, Region
 Pair = tuple[str, str]
 
 # In the contract, but none of the pipelines served so far has a use for them.
-WITHOUT_USE = frozenset({"roi", "enhance", "seg_type"})
+WITHOUT_USE = frozenset({"roi", "enhance"})
 REPEATABLE = frozenset({"box", "points"})
 # Millimetres between pixels; beyond this it is a mistake of the unit.
 MAX_SPACING = 100.0
@@ -112,6 +113,10 @@ class Parameters(BaseModel):
     spacing: Spacing | None = Field(None, description="Millimetres per pixel: one number, y,x or z,y,x.")
     mask_outside_region: bool = Field(
         False, description="Black out what lies outside of the ultrasound region that the file marks, text included."
+    )
+    seg_type: SegType | None = Field(
+        None,
+        description="Of dicom-seg, and of what dicom-sr points to; binary, which every viewer shows, else.",
     )
     format: str | None = Field(None, description="What comes back; json when left out, or as Accept says.")
 

@@ -67,7 +67,12 @@ class StageBody(Body):
 
 
 class FindingBody(Body):
-    """One connected component. Millimetres are null where the spacing is unknown."""
+    """One connected component. Millimetres are null where the spacing is unknown.
+
+    Axes and area of a volume are those of the finding's largest slice. ``centroid`` is (x, y, z) in pixels,
+    ``centroid_mm`` the same in the patient (LPS), null where the file does not place its voxels in one. Where quadrant
+    and clock face (the reader facing the patient) are null, ``location_reason`` says why.
+    """
 
     id: int
     label: str
@@ -80,6 +85,10 @@ class FindingBody(Body):
     short_axis_mm: float | None
     volume_ml: float | None
     centroid: tuple[float, float, float]
+    centroid_mm: tuple[float, float, float] | None
+    quadrant: Literal["upper_outer", "upper_inner", "lower_outer", "lower_inner"] | None
+    clock_face: int | None
+    location_reason: str | None
     contour: list[tuple[int, int]]
     touches_border: bool
 

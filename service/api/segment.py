@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
-from service.api.answer import wanted_format
 from service.api.contract import PROBLEMS, SEGMENT_OPENAPI, SEGMENT_RESPONSES
 from service.api.limits import receive
+from service.api.outputs import wanted_format
 from service.api.parameters import read_parameters
 from service.api.schemas import AnswerBody
 from service.api.state import Service, service_of
@@ -51,11 +51,13 @@ async def _order(request: Request, service: Service) -> Order:
     read_parameters(query)
     upload = await receive(request, settings.max_bytes, settings.receive_timeout)
     parameters = read_parameters([*query, *upload.fields])
-    wanted = wanted_format(parameters.format, request.headers.get("accept"))
+    wanted = wanted_format(parameters.format, request.headers.get("accept"), parameters.seg_type)
     return Order(upload.content, parameters, wanted, service.limits, service.decoders.read)
 
 
 def _response(product: Product) -> Response:
+    if not product.content:
+        return Response(status_code=204, headers=product.headers)
     return Response(product.content, headers=product.headers, media_type=product.format.media_type)
 
 

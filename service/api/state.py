@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
 
+from service.api import outputs
 from service.api.log import event
 from service.api.metrics import Metrics
 from service.api.runner import Runner
@@ -53,7 +54,7 @@ class Service:
     async def load(self, opener: Opener) -> None:
         """Open engine and decoders in threads of their own, so that the service can say meanwhile that it lives."""
         opened = asyncio.to_thread(opener, self.settings), asyncio.to_thread(self.decoders.start)
-        engine, _ = await asyncio.gather(*opened)
+        engine, *_ = await asyncio.gather(*opened, asyncio.to_thread(outputs.warm))
         self._engine = engine
         names = [f"{loaded.manifest.name}/{loaded.manifest.version}" for loaded in engine.pipelines()]
         event("info", "ready", pipelines=names, provider=engine.provider)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.api.answer import Format
 from service.api.clock import Clock
+from service.api.outputs import Format
 from service.api.parameters import Parameters
 from service.engine import Answer, Engine
 from service.formats.limits import Limits
@@ -34,7 +34,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Product:
-    """The answer and how it is written."""
+    """The answer and how it is written. ``content`` is empty where the format has nothing to say."""
 
     answer: Answer
     content: bytes
@@ -51,7 +51,8 @@ class Product:
         """What HTTP says beside the bytes."""
         manifest = self.answer.manifest
         file_name = f"{self.file_stem}{self.format.suffix}"
-        download = {} if self.format.name == "json" else {"Content-Disposition": f'attachment; filename="{file_name}"'}
+        nameless = self.format.name == "json" or not self.content
+        download = {} if nameless else {"Content-Disposition": f'attachment; filename="{file_name}"'}
         return {
             "Breast-Cascade-Status": self.answer.result.status,
             "Breast-Cascade-Pipeline": f"{manifest.name}/{manifest.version}",
@@ -72,11 +73,12 @@ def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: No
         raw = engine.raw_modalities(order.parameters.request())
         image = order.read(order.content, order.parameters.options(order.limits, raw))
         order.parameters.check(image)
+        wanted = order.format.of(image)
     check()
     answer = engine.segment(image, order.parameters.request())
     clock.add("stages", answer.timings_ms["stages"])
     check()
-    return Product(answer, order.format.encode(answer, clock), order.format, clock)
+    return Product(answer, wanted.encode(answer, clock), wanted, clock)
 
 
 def server_timing(answer: Answer, clock: Clock) -> str:

@@ -16,7 +16,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
@@ -28,6 +28,7 @@ from service.errors import InputError, UnusableImage
 from service.image import Image
 from service.source import DicomSource, Flag
 
+SegType = Literal["binary", "labelmap"]
 NAME, NOTICE = "Breast Cascade", "RESEARCH USE ONLY"
 TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),

@@ -48,9 +48,9 @@ def encode_sc(answer: Answer) -> bytes:
 
 
 def key_slice(answer: Answer) -> int:
-    """The slice in which the largest finding has most pixels; the middle one where nothing was found."""
+    """The slice in which the largest finding has most pixels; where there is none, the middle one looked at."""
     if not answer.findings:
-        return answer.image.depth // 2
+        return (answer.image.field.z0 + answer.image.field.z1) // 2
     _, largest = found_components(answer.result.mask, answer.image)[0]
     return largest.region.z0 + int(largest.pixels.sum(axis=(1, 2)).argmax())
 

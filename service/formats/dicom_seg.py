@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
@@ -21,12 +20,11 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from service.engine import Answer
 from service.errors import UnusableImage
-from service.formats.dicom_object import NAME, Kind, describe, dicom_of, finish, weights_of
+from service.formats.dicom_object import NAME, Kind, SegType, describe, dicom_of, finish, weights_of
 from service.formats.dicom_segments import BREAST, SIDES, Segment, codes_of, segment_map, segments
 from service.formats.dicom_stand_ins import StandIns, placed
 from service.manifest import Label
 
-SegType = Literal["binary", "labelmap"]
 KIND = Kind("SEG", 9001)
 
 

@@ -42,6 +42,7 @@ from service.formats.dicom_object import (
     TYPE_2,
     Kind,
     Reference,
+    SegType,
     describe,
     dicom_of,
     finish,
@@ -50,7 +51,7 @@ from service.formats.dicom_object import (
     weights_digest,
     weights_of,
 )
-from service.formats.dicom_seg import Made, SegType, make_seg
+from service.formats.dicom_seg import Made, make_seg
 from service.formats.dicom_segments import BREAST, SIDES, Segment, codes_of, tracked
 from service.image import Image
 from service.manifest import Label

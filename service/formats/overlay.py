@@ -28,10 +28,11 @@ def encode_overlay(
 ) -> bytes:
     """RGB PNG of the image's own size: labels tinted by ``opacity`` (0 to 1), outlined, and the notice in a corner.
 
-    Raises BadParameter for another opacity, more than one slice, or a mask that is not on the image's grid.
+    Of a volume it is the one slice that was asked for. Raises BadParameter for another opacity, more than one slice, or
+    a mask that is not on the image's grid.
     """
-    only_slice(mask.labels)
-    return _png(overlay_picture(image, mask, labels, opacity=opacity, contour=contour))
+    only_slice(mask.labels[image.field.z0 : image.field.z1])
+    return _png(overlay_picture(image, mask, labels, image.field.z0, opacity=opacity, contour=contour))
 
 
 def overlay_picture(
@@ -46,7 +47,7 @@ def overlay_picture(
 ) -> Picture:
     """Slice ``z`` as RGB (height, width, 3) with its labels, the notice, and a caption in the upper left corner.
 
-    What lies outside of the image's focus is black. Raises BadParameter as `encode_overlay`.
+    Raises BadParameter as `encode_overlay`.
     """
     if not 0 <= opacity <= 1:
         raise BadParameter(f"opacity {opacity}", "0 to 1", "Give the opacity as a fraction.")
@@ -55,23 +56,13 @@ def overlay_picture(
             f"a mask of shape {mask.labels.shape}", f"the image's {image.region.shape}", "Give the mask of this image."
         )
     plane, colours = mask.labels[z], colour_table(labels)
-    picture = _tinted(_focused(shown(image.slab(z, z + 1)[0]), image), plane, colours, opacity)
+    picture = _tinted(shown(image.slab(z, z + 1)[0]), plane, colours, opacity)
     if contour:
         _outline(picture, plane, colours)
     _write(picture[-max(1, picture.shape[0] // 7) :], NOTICE, picture.shape)
     if caption:
         _write(picture[: max(1, picture.shape[0] // 7)], caption, picture.shape)
     return picture
-
-
-def _focused(picture: Picture, image: Image) -> Picture:
-    """Black outside of the focus, where names are burnt into ultrasound pictures."""
-    if image.focus is None:
-        return picture
-    blank = np.zeros_like(picture)
-    inside = image.focus.slices[1:]
-    blank[inside] = picture[inside]
-    return blank
 
 
 def shown(pixels: NDArray[Any]) -> Picture:

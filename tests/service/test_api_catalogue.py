@@ -169,14 +169,15 @@ def test_openapi_describes_segment_and_its_errors(tiny_client: httpx.Client) -> 
     names = {parameter["name"] for parameter in operation["parameters"]}
     assert names == {
         "pipeline", "version", "threshold", "box", "points", "stage", "slice", "phase", "spacing",
-        "mask_outside_region", "format",
+        "mask_outside_region", "seg_type", "format",
     }  # fmt: skip
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert set(form) == {"file", *names}
-    assert {"200", "404", "413", "415", "422", "429", "503"} <= set(operation["responses"])
+    assert {"200", "204", "404", "413", "415", "422", "429", "503"} <= set(operation["responses"])
     for status, response in operation["responses"].items():
         assert (int(status) < 400) or list(response["content"]) == ["application/problem+json"]
-    assert {"application/json", "image/png"} <= set(operation["responses"]["200"]["content"])
+    kinds = {"application/json", "image/png", "application/gzip", "application/dicom"}
+    assert kinds <= set(operation["responses"]["200"]["content"])
     assert "HTTPValidationError" not in json.dumps(document)
     assert "/v1/segment" not in document["paths"]
 

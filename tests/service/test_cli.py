@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 import httpx
+import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image as Pillow
 from typer.testing import CliRunner
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from service import __version__, cli, doctor, engine, settings
 from service.errors import SetupError, WeightsError
 from tests import tiny_pipeline
+from tests.service.formats.dicom_sources import ultrasound_file
 from tests.service.test_api_segment import EXPECTED, SQUARE, png
 from tests.serving import until
 from tests.tiny_pipeline import square
@@ -91,6 +94,31 @@ def test_segment_folder_in_folder_out(scans: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask(tmp_path / "out" / "a.mask.png"), EXPECTED)
     assert "a.png" in out
     assert "found" in out
+
+
+def test_segment_writes_dicom_and_says_where_nothing_was_found(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "bright.dcm").write_bytes(ultrasound_file(SQUARE))
+    (folder / "dark.dcm").write_bytes(ultrasound_file(square(0, 0, 32) // 4))
+    code, out, _ = call("segment", folder, "-o", tmp_path / "out", "--format", "dicom-seg", "--seg-type", "labelmap")
+    assert code == 0
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["bright.seg.dcm"]
+    assert pydicom.dcmread(tmp_path / "out" / "bright.seg.dcm").SegmentationType == "LABELMAP"
+    (dark,) = (line for line in out.splitlines() if "dark.dcm" in line)
+    assert "none_found" in dark
+    assert ".seg.dcm" not in dark
+
+
+def test_segment_writes_volumes_as_nifti(tmp_path: Path) -> None:
+    volume = nib.Nifti1Image(np.stack([SQUARE, SQUARE], axis=2), np.diag([0.5, 0.5, 2, 1]))
+    nib.save(volume, tmp_path / "volume.nii.gz")
+    code, out, _ = call("segment", tmp_path / "volume.nii.gz", "-o", tmp_path / "out", "--json")
+    assert code == 0
+    assert json.loads(out)["output"] == str(tmp_path / "out" / "volume.mask.nii.gz")
+    written = nib.load(tmp_path / "out" / "volume.mask.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), np.asanyarray(volume.dataobj) // 255)
+    np.testing.assert_array_equal(written.affine, volume.affine)
 
 
 def test_segment_answers_are_no_input_of_the_next_run(scans: Path) -> None:

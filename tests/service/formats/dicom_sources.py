@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     DigitalMammographyXRayImageStorageForPresentation,
     EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
     MRImageStorage,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
@@ -130,3 +132,31 @@ def cine(frames: int = 4, height: int = 21, width: int = 17) -> Image:
     source = Source("dicom", dicom=DicomSource((made,), tuple((0, number) for number in range(1, frames + 1))))
     voxels = np.full((frames, height, width, 1), 90, np.uint8)
     return Image(voxels, (None, 0.12, 0.1), "us_region", "time", "US", source=source)
+
+
+def file_of(made: Dataset, pixels: NDArray[np.uint8]) -> bytes:
+    """A header as a file, with grey pixels of 8 bits: (rows, columns) or (frames, rows, columns)."""
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelRepresentation = 1, "MONOCHROME2", 0
+    made.BitsAllocated = made.BitsStored = 8
+    made.HighBit = 7
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    content = pixels.astype(np.uint8).tobytes()
+    made.add_new("PixelData", "OB", content + bytes(len(content) % 2))
+    stream = io.BytesIO()
+    dcmwrite(stream, made, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def ultrasound_file(pixels: NDArray[np.uint8], **about: Any) -> bytes:
+    """An ultrasound picture of 0.2 x 0.1 mm."""
+    return file_of(header(UltrasoundImageStorage, 1, *pixels.shape, PixelSpacing=[0.2, 0.1], **about), pixels)
+
+
+def ultrasound_series(volume: NDArray[np.uint8], spacing: Any = (2.0, 0.7, 0.5), rotation: Any = None) -> list[bytes]:
+    """A file per slice of an ultrasound volume, the last slice first."""
+    turn = np.eye(3) if rotation is None else rotation
+    files = []
+    for z, plane in enumerate(volume):
+        about = {**geometry(turn, spacing, z), "FrameOfReferenceUID": "1.2.3.9", "InstanceNumber": z + 1}
+        files.append(file_of(header(UltrasoundImageStorage, z + 1, *plane.shape, **about), plane))
+    return files[::-1]

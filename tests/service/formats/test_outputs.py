@@ -153,12 +153,14 @@ def test_overlay_does_not_touch_its_inputs() -> None:
     np.testing.assert_array_equal(labels, blob(24, 40))
 
 
-def test_overlay_is_black_outside_of_the_focus() -> None:
-    image = replace(picture(np.full((60, 90), 100, np.uint8)), focus=Region(10, 5, 80, 40))
-    shades = np.asarray(opened(encode_overlay(image, mask_of(np.zeros((60, 90), np.uint8)), LABELS)))
-    assert (shades[5:40, 10:80] == 100).all()
-    assert not shades[:5].any()
-    assert not shades[5:40, :10].any()
+def test_overlay_of_a_volume_is_the_slice_asked_for() -> None:
+    voxels = np.stack([np.full((60, 90, 1), shade, np.uint8) for shade in (10, 100, 200)])
+    labels = np.stack([np.zeros((60, 90), np.uint8), blob(), np.zeros((60, 90), np.uint8)])
+    image, mask = Image(voxels, focus=Region(0, 0, 90, 60, 1, 2)), Mask(labels, {1: "lesion"})
+    expected = encode_overlay(picture(voxels[1]), mask_of(blob()), LABELS)
+    assert encode_overlay(image, mask, LABELS) == expected
+    with pytest.raises(BadParameter, match="3 slices"):
+        encode_overlay(replace(image, focus=None), mask, LABELS)
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])
