@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -21,19 +23,9 @@ PICTURE = gradient(48, 64)
 
 
 def _compressed(syntax: str) -> bytes:
-    made = dicoms.dataset()
-    made.file_meta = None
-    made = _readable()
+    made = dcmread(io.BytesIO(dicoms.picture()))
     made.compress(syntax, generate_instance_uid=False)
     return dicoms.written(made, syntax)
-
-
-def _readable() -> dicoms.Dataset:
-    from io import BytesIO
-
-    from pydicom import dcmread
-
-    return dcmread(BytesIO(dicoms.picture()))
 
 
 def _jpeg() -> bytes:
