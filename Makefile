@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 UV = UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv --no-progress pip
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo serve setup setup-train setup-gpu test fuzz lint tools samples check-gpu check-image clean
+.PHONY: help demo serve setup setup-train setup-gpu test fuzz lint tools samples export-all check-gpu check-image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -41,6 +41,9 @@ lint: $(VENV)/.stamp-test ## ruff, mypy, import contracts, no host name of a pac
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@.ci/no-registry-hosts
+
+export-all: $(VENV)/.stamp-test ## export every recipe's network at full size and check it against torch (long, some GiB)
+	@$(BIN)/breast-cascade-train export-all
 
 samples: $(VENV)/.stamp-service ## draw the bundled phantoms anew into service/samples/
 	@$(BIN)/python -m training.phantoms.samples -o service/samples

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from service.errors import BreastCascadeError
 from service.manifest import Metric
-from training import cascade_cli, compare_cli, figures_cli
+from training import cascade_cli, compare_cli, data_cli, figures_cli
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -223,6 +223,7 @@ def _print(measured: Iterable[Metric]) -> None:
 
 for commands in (figures_cli, compare_cli, cascade_cli):
     app.add_typer(commands.app)
+app.add_typer(data_cli.app, name="data")
 
 
 def main() -> None:
