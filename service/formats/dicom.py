@@ -81,7 +81,7 @@ def laid_out(parsed: Parsed, options: Options) -> Layout:
     """The checked layout of an instance whose pixels can be read here."""
     with decoding("DICOM"):
         found = layout(parsed)
-    check_syntax(parsed.syntax)
+    check_syntax(parsed.syntax, found)
     found.check(options.limits)
     return found
 
@@ -106,7 +106,7 @@ def image_of(material: Material, options: Options) -> Image:
         modality=facts.modality,
         laterality=facts.laterality,
         view=facts.view,
-        notes=(*shown.notes, *_region_note(tissue)),
+        notes=(*shown.notes, *_region_note(tissue), *_phase_note(order, options)),
         focus=_focus(tissue, len(order.shots)),
         flags=tuple(dict.fromkeys(flags)),
         source=_source(material, order, facts, spacing),
@@ -140,6 +140,10 @@ def _decoded(material: Material, order: _Order) -> Iterator[NDArray[Any]]:
 
 def _region_note(tissue: Tissue | None) -> tuple[str, ...]:
     return (f"ultrasound region {','.join(map(str, tissue.region.box))}",) if tissue else ()
+
+
+def _phase_note(order: _Order, options: Options) -> tuple[str, ...]:
+    return (f"phase {options.phase} of {order.stack.phases}",) if order.stack and order.stack.phases > 1 else ()
 
 
 def _focus(tissue: Tissue | None, depth: int) -> Region | None:

@@ -55,9 +55,9 @@ gdcm.Trace.WarningOff()
 gdcm.Trace.ErrorOff()
 
 
-def check_syntax(syntax: str) -> None:
-    """Raises UnknownFormat for a transfer syntax that is not read here."""
-    if syntax not in READ_SYNTAXES:
+def check_syntax(syntax: str, layout: Layout) -> None:
+    """Raises UnknownFormat for a transfer syntax that is not read here, or not in that depth."""
+    if syntax not in READ_SYNTAXES or (syntax == uids.JPEGExtended12Bit and layout.stored > 8):
         name = UID_dictionary[syntax][0] if syntax in UID_dictionary else "one that the standard does not list"
         raise UnknownFormat(
             f"DICOM in the transfer syntax {name}",
@@ -72,7 +72,7 @@ def frames(parsed: Parsed, layout: Layout, wanted: Sequence[int]) -> Iterator[ND
 
     Raises UnusableImage, also for a frame that declares another size than the header.
     """
-    check_syntax(parsed.syntax)
+    check_syntax(parsed.syntax, layout)
     dataset = _with_pixels(parsed)
     _check_length(dataset.PixelData, parsed.syntax, layout)
     for index in wanted:

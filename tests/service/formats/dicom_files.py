@@ -30,6 +30,17 @@ HTJ2K_RAMP = (
     "enECdwB8+fj4+Pj4+Pj4/vyGPYxge/Yxgey8AMAALUgABdSAoiiKoiiKoiiK/H8Kenp6enCCewCoKBQKhUKhUCgUCoVCoVAoFOr/"
     "doAhAe/YhAe/YhAe/YhAe/YhAey3Af/Z"
 )
+# Lossless, 24 rows by 40 columns of RGB (x * 6, y * 10, (x + y) * 4) in 8 bits.
+HTJ2K_COLOUR = (
+    "/0//UQAvQAAAAAAoAAAAGAAAAAAAAAAAAAAAKAAAABgAAAAAAAAAAAADBwEBBwEBBwEB/1AACAACAAAAA/9SAAwAAgABAQUEBEAB"
+    "/1wAEyBQWFhYWFhYWFhYWFhYUFBQ/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAa8AAf+TwBMAGcUBAXQAwBMAY6IA"
+    "QjQAwBMAp+IAQjQAwAjgBMAAYwDMzABCNADACOAEwBdzAM3NAEI0AMAI4ATgJ3MAVav+AGI0AMAI4ASgAeMArUr2NADACOAEoBJz"
+    "ANZK9jQAwAkgBMD1InMAKv0D9jQAwAngBWDW7Nz+y3UAtm3b9uAA/gABvrgAwAqIAViiENAP4At2AHVd1/XgAP4AAb64AMAKiAFa"
+    "trXQD+ALdgDZbDab/eAI/hCBvrgAwAqoAV6SJP3vwKenQncAWlVVVVX8gz3ye/fJ7LoAwAqoAV4AAADvwKenwncAOTMzMzP8gz3y"
+    "e/fJ7LoAwAqoAWmAqqqq78Cnp8J3AOtaa6211vr8gD2AAHv2AAHsvADAFZAFtADw/H8U9PT09PJ6ACpJkiRJkiTp/3aASe/ZJ79k"
+    "nv2Se/ZJ7LIBwBWwBbSqqqr8fynp6enp4noAu23btm3btu3/doBJ79knv2Se/ZJ79knssgHAFfAFupIkSZL0/H+np6enp0J6AHNm"
+    "ZmZmZmZmZmb+/3aBye/fJ798nv3ye/fJ7LIB/9k="
+)
 GDCM_SYNTAXES = {
     uids.JPEGLossless: gdcm.TransferSyntax.JPEGLosslessProcess14,
     uids.JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
@@ -108,9 +119,11 @@ def encapsulated(made: Dataset, syntax: str, frames: Sequence[bytes]) -> bytes:
     return written(made)
 
 
-def htj2k() -> tuple[bytes, NDArray[np.uint16]]:
+def htj2k(*, colour: bool = False) -> tuple[bytes, NDArray[Any]]:
     """A codestream in HTJ2K, and its pixels."""
     y, x = np.mgrid[:24, :40]
+    if colour:
+        return base64.b64decode(HTJ2K_COLOUR), np.stack([x * 6, y * 10, (x + y) * 4], -1).astype(np.uint8)
     return base64.b64decode(HTJ2K_RAMP), (x * 50 + y * 85).astype(np.uint16)
 
 

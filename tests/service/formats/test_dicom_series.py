@@ -125,6 +125,7 @@ def test_phases_are_told_apart_and_one_is_chosen(about: dict[str, Any]) -> None:
     for phase in (0, 1):
         image = read(files, Options(phase=phase, raw=raw))
         assert levels(image) == [1000 * phase, 1000 * phase + 100, 1000 * phase + 200]
+        assert f"phase {phase} of 2" in image.notes
     with pytest.raises(BadParameter, match=r"Found 2 volumes at one place .*phase`, 0 to 1") as caught:
         read(files)
     assert caught.value.code == "needs_phase"

@@ -69,9 +69,7 @@ def test_colour_of_every_lossless_syntax(syntax: str) -> None:
     np.testing.assert_array_equal(measured(saved(instance(gradient(48, 80)), syntax))[0], gradient(48, 80))
 
 
-@pytest.mark.parametrize(
-    "syntax", [*UNCOMPRESSED, uids.RLELossless, uids.JPEGLSLossless, uids.JPEG2000Lossless], ids=named
-)
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=named)
 @pytest.mark.parametrize("colour", [False, True])
 def test_frames_of_every_lossless_syntax(syntax: str, colour: bool) -> None:
     first = gradient(48, 80) if colour else ramp()
@@ -81,18 +79,36 @@ def test_frames_of_every_lossless_syntax(syntax: str, colour: bool) -> None:
 
 
 @pytest.mark.parametrize("syntax", [uids.HTJ2KLossless, uids.HTJ2KLosslessRPCL, uids.HTJ2K], ids=named)
-def test_htj2k(syntax: str) -> None:
-    frame, pixels = htj2k()
+@pytest.mark.parametrize("colour", [False, True])
+def test_htj2k(syntax: str, colour: bool) -> None:
+    frame, pixels = htj2k(colour=colour)
+    made = instance(np.stack([pixels, pixels]) if colour else pixels)
+    made.PhotometricInterpretation = "YBR_RCT" if colour else "MONOCHROME2"
+    read = measured(encapsulated(made, syntax, [frame, frame] if colour else [frame]))[0]
+    np.testing.assert_array_equal(read if colour else read[..., 0], pixels)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "options"), [(uids.JPEGLSNearLossless, {"jls_error": 2}), (uids.JPEG2000, {"j2k_cr": [4]})]
+)
+@pytest.mark.parametrize("colour", [False, True])
+def test_near_and_lossy_syntaxes(syntax: str, options: dict[str, Any], colour: bool) -> None:
+    pixels = gradient(48, 80) if colour else ramp()
     made = instance(pixels)
-    np.testing.assert_array_equal(measured(encapsulated(made, syntax, [frame]))[0, ..., 0], pixels)
+    made.compress(syntax, generate_instance_uid=False, **options)
+    read = measured(written(made))[0].squeeze()
+    assert np.abs(read.astype(int) - pixels).mean() < 4
 
 
 @pytest.mark.parametrize("colour", [False, True])
-def test_jpeg_baseline(colour: bool) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_jpeg_baseline(colour: bool, count: int) -> None:
     pixels = gradient(48, 80) if colour else gradient(48, 80)[..., 0]
-    made = instance(pixels, **({"PhotometricInterpretation": "YBR_FULL_422"} if colour else {}))
-    read = measured(saved(made, uids.JPEGBaseline8Bit))[0]
-    assert np.abs(read.squeeze().astype(int) - pixels).mean() < 2
+    made = instance(np.stack([pixels[:, ::-1]] * (count - 1) + [pixels]))
+    made.PhotometricInterpretation = "YBR_FULL_422" if colour else "MONOCHROME2"
+    read = measured(saved(made, uids.JPEGBaseline8Bit))
+    assert len(read) == count
+    assert np.abs(read[-1].squeeze().astype(int) - pixels).mean() < 2
 
 
 @pytest.mark.parametrize("stored", [10, 12, 16])
@@ -178,6 +194,7 @@ def refused(content: bytes, code: str, match: str, options: Options = RAW) -> No
     [
         (uids.MPEG2MPML, "MPEG2 Main Profile"),
         (uids.JPEG2000MCLossless, "Multi-component"),
+        (uids.JPEGExtended12Bit, "JPEG Extended"),
         ("1.2.840.10008.1.2.4.95", "JPIP Referenced Deflate"),
         ("1.2.840.10008.1.2.4.205", "JPIP HTJ2K Referenced Deflate"),
     ],
