@@ -24,12 +24,13 @@ ABNORMAL = {"value": "49755003", "scheme": "SCT", "meaning": "Morphologically Ab
 LESION = {"value": "52988006", "scheme": "SCT", "meaning": "Lesion"}
 
 
-def write(root: Path, version: str = VERSION) -> Path:
-    """Write ``root/tiny/<version>/``; gives ``root``."""
-    folder = root / NAME / version
+def write(root: Path, version: str = VERSION, *, name: str = NAME, modality: str = "US") -> Path:
+    """Write ``root/<name>/<version>/``; gives ``root``."""
+    folder = root / name / version
     folder.mkdir(parents=True)
-    digests = {name: _save(folder / f"{name}.onnx", graph) for name, graph in _graphs().items()}
-    (folder / "manifest.yaml").write_text(yaml.safe_dump(_manifest(digests, version)), encoding="utf-8")
+    digests = {part: _save(folder / f"{part}.onnx", graph) for part, graph in _graphs().items()}
+    card = {**_manifest(digests, version), "name": name, "modality": modality}
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
     (folder / "card.md").write_text("# Tiny\n\nBrighter than half is the lesion. For tests only.\n", encoding="utf-8")
     return root
 
