@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from PIL import features
 
+from service.decoding.syscalls import filterable
 from service.decoding.versions import DISTRIBUTIONS, FLOORS, OPENJPEG, below_floor, versions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,6 +95,7 @@ def test_version_names_decoders_and_where_they_run(tiny_client: httpx.Client) ->
     said = tiny_client.get("/version").json()["decoders"]
     assert said == {
         "isolation": "child process",
+        "system_calls_filtered": filterable(),
         "versions": versions(),
         "below_minimum": below_floor(versions()),
     }

@@ -16,6 +16,7 @@ import service as package
 from service.api import schemas
 from service.api.contract import LATER_PROBLEM, NOT_FOUND_PROBLEM
 from service.api.state import service_of
+from service.decoding.pool import Decoders
 from service.decoding.versions import below_floor
 from service.engine import LoadedPipeline
 from service.errors import UnknownPipeline
@@ -80,7 +81,7 @@ async def version(request: Request) -> schemas.VersionBody:
         version=package.__version__,
         python=platform.python_version(),
         libraries=libraries(),
-        decoders=_decoders(service_of(request).decoders.versions),
+        decoders=_decoders(service_of(request).decoders),
         provider=engine.provider if engine else None,
         pipelines=[_digests(loaded) for loaded in engine.pipelines()] if engine else [],
     )
@@ -154,8 +155,11 @@ def pipeline_body(loaded: LoadedPipeline) -> schemas.PipelineBody:
     )
 
 
-def _decoders(versions: dict[str, str]) -> schemas.DecodersBody:
-    return schemas.DecodersBody(versions=versions, below_minimum=below_floor(versions))
+def _decoders(decoders: Decoders) -> schemas.DecodersBody:
+    found = decoders.versions
+    return schemas.DecodersBody(
+        system_calls_filtered=decoders.filtered, versions=found, below_minimum=below_floor(found)
+    )
 
 
 def _digests(loaded: LoadedPipeline) -> schemas.PipelineDigestsBody:

@@ -212,9 +212,13 @@ class PipelineDigestsBody(Body):
 
 
 class DecodersBody(Body):
-    """What reads files: always in a child process. ``below_minimum`` names those that should be newer, and how new."""
+    """What reads files: always in a child process, which may open no socket where system calls are filtered.
+
+    ``below_minimum`` names those that should be newer, and how new.
+    """
 
     isolation: Literal["child process"] = "child process"
+    system_calls_filtered: bool
     versions: dict[str, str]
     below_minimum: dict[str, str]
 

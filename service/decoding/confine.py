@@ -9,16 +9,18 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from service.decoding.syscalls import refuse_the_rest
+
 SET_PARENT_DEATH_SIGNAL, SET_NAME, SET_NO_NEW_PRIVILEGES = 1, 15, 38
 DESCRIPTORS = 64
 # Where the kernel must end something for want of memory, let it be a decoder and not the service.
 OOM_SCORE = "500"
 
 
-def confine(memory: int, parent: int) -> None:
-    """Die with ``parent``; take ``memory`` bytes more than now and no more; write no large file and no core dump.
+def confine(memory: int, parent: int, *, filtered: bool) -> None:
+    """Die with ``parent``; take ``memory`` bytes more than now and no more; touch, if ``filtered``, nothing outside.
 
-    A core dump would hold the picture of a patient. Raises OSError where the kernel refuses.
+    No core dump either: it would hold the picture of a patient. Raises OSError where the kernel refuses.
     """
     _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
@@ -31,6 +33,8 @@ def confine(memory: int, parent: int) -> None:
     _limit(resource.RLIMIT_FSIZE, memory)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
+    if filtered:
+        refuse_the_rest()
 
 
 def data_bytes() -> int:

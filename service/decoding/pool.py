@@ -44,6 +44,11 @@ class Decoders:
         return self._forker.versions
 
     @property
+    def filtered(self) -> bool:
+        """Whether the kernel refuses the processes what they do not need: sockets, programs, changes to files."""
+        return self._forker.filtered
+
+    @property
     def pids(self) -> list[int]:
         """Process ids: of the one that forks first, then of the decoders."""
         pids = [self._forker.pid, *(seat.pid for seat in self._all)]

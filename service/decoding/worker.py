@@ -82,6 +82,7 @@ class Forker:
         self._control: socket.socket | None = None
         self._closed = False
         self.versions: dict[str, str] = {}
+        self.filtered = False
 
     @property
     def pid(self) -> int | None:
@@ -144,14 +145,15 @@ class Forker:
                 stderr=subprocess.DEVNULL,
             )
         self._control = ours
-        self.versions = self._hello(ours)
+        hello = self._hello(ours)
+        self.versions, self.filtered = dict(hello["versions"]), bool(hello["filtered"])
         ours.settimeout(ANSWER_WITHIN_S)
         return ours
 
-    def _hello(self, control: socket.socket) -> dict[str, str]:
+    def _hello(self, control: socket.socket) -> Json:
         control.settimeout(START_WITHIN_S)
         try:
-            hello = json.loads(control.recv(MESSAGE) or b"{}")
+            hello: Json = json.loads(control.recv(MESSAGE) or b"{}")
         except TimeoutError:
             hello = {"failed": f"silence for {START_WITHIN_S:g} s"}
         if "versions" not in hello:
@@ -162,7 +164,7 @@ class Forker:
                 "Run `breast-cascade doctor`, and install the service anew.",
                 "decoders_failed",
             )
-        return dict(hello["versions"])
+        return hello
 
     def _stop(self) -> None:
         control, process = self._control, self._process

@@ -23,7 +23,7 @@ from service.errors import InputError, SetupError, TooLarge, UnknownFormat, Unus
 from service.formats.limits import Limits
 from service.formats.raster import read_raster
 from service.settings import Settings
-from tests.processes import gone
+from tests.processes import gone, named
 from tests.service.decoding.readers import Gate
 from tests.service.formats.pictures import deep, gradient, saved, saved_deep
 from tests.service.test_api_segment import post
@@ -171,6 +171,18 @@ def test_a_decoder_has_given_up_what_it_does_not_need(monkeypatch: pytest.Monkey
     assert [fact for fact in facts if fact.startswith("fd")] == ["fd /dev/null"] * 3 + ["fds 5"]
 
 
+@pytest.mark.parametrize("deed", ["socket", "program", "process", "write", "append", "delete", "folder", "signal"])
+def test_the_kernel_refuses_what_no_decoder_needs(decoders: Decoders, deed: str) -> None:
+    if not decoders.filtered:
+        pytest.skip("this machine has no filter for system calls that we know")
+    assert decoders.read(b"do:" + deed.encode(), None).notes == ("EPERM",)
+
+
+@pytest.mark.parametrize("deed", ["read", "thread"])
+def test_and_nothing_else(decoders: Decoders, deed: str) -> None:
+    assert decoders.read(b"do:" + deed.encode(), None).notes == ("done",)
+
+
 def test_worn_out_after_some_files() -> None:
     with opened(Bounds(files=3, processes=1)) as decoders:
         pids = [decoders.read(b"do:nothing", None).notes for _ in range(7)]
@@ -201,7 +213,7 @@ def test_two_files_at_a_time_and_no_third(decoders: Decoders, tmp_path: Path) ->
     gate = Gate(tmp_path)
     with ThreadPoolExecutor(3) as pool:
         reads = [pool.submit(decoders.read, b"do:nothing", gate) for _ in range(3)]
-        until(lambda: gate.began == 2)
+        until(lambda: len(named(decoders.pids, "waiting")) == 2)
         assert not any(read.done() for read in reads)
         gate.open()
         assert {read.result().notes for read in reads} == {(str(pid),) for pid in decoders.pids[1:]}
@@ -225,7 +237,7 @@ def test_close_ends_everything(tmp_path: Path) -> None:
         pids = decoders.pids
         assert len(pids) == 3
         running = pool.submit(decoders.read, b"do:nothing", gate)
-        until(lambda: gate.began == 1)
+        until(lambda: named(pids, "waiting"))
         decoders.close()
         with pytest.raises(UnusableImage, match="crashed"):
             running.result()
