@@ -126,9 +126,11 @@ def segment(
     engine = open_engine(settings)
     if parameters.pipeline:
         _usage(lambda: engine.pipeline(pipeline))
+    # Nobody waits behind a long volume here.
+    limits = replace(settings.limits, max_slices=sys.maxsize)
     # One file is decoded at a time, and one that crashes its decoder must not end the others.
     with closing(Decoders(replace(settings.decoder_bounds, processes=1))) as decoders:
-        outcomes = batch.run(engine, batch.Wish(parameters, wanted, settings.limits, decoders.read), tasks)
+        outcomes = batch.run(engine, batch.Wish(parameters, wanted, limits, decoders.read), tasks)
         failures = _report(outcomes, len(tasks), as_json=as_json)
     raise typer.Exit(FAILED_INPUT if failures else 0)
 

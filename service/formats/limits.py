@@ -30,7 +30,7 @@ class Limits:
     max_pixels: int = 60_000_000
     min_side: int = 8
     max_volume_bytes: int = 256 * 1024 * 1024
-    max_slices: int = 512
+    max_slices: int = 256
 
     def __post_init__(self) -> None:
         least = min(self.max_bytes, self.min_side, self.max_volume_bytes, self.max_slices)
