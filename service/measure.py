@@ -104,8 +104,14 @@ def _finding(number: int, label: str, one: Component, image: Image, patches: Map
         centroid=centre,
         contour=tuple((int(x) + region.left, int(y) + region.top) for x, y in outline),
         touches_border=_at_edge(one, image),
-        centroid_mm=image.source.at(*centre) if image.source else None,
+        centroid_mm=_in_patient(centre, image),
     )
+
+
+def _in_patient(centre: tuple[float, float, float], image: Image) -> Place | None:
+    x, y, z = centre
+    # Frames over time all lie where the first one does.
+    return image.source.at(x, y, 0 if image.depth_axis == "time" else z) if image.source else None
 
 
 def _outline(plane: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -74,18 +74,19 @@ def make_seg(answer: Answer, seg_type: SegType = "binary") -> Made | None:
 
 
 def _stand_ins(answer: Answer, volume: NDArray[np.uint16]) -> StandIns:
-    in_space = placed(answer.image)
+    image = answer.image
+    in_space = placed(image, range(image.depth))
     if in_space is not None:
         return in_space
     shown = [int(z) for z in np.flatnonzero(volume.any(axis=(1, 2)))]
     if len(shown) > 1:
         raise UnusableImage(
-            f"labels on {len(shown)} frames of a source without a frame of reference",
-            "labels on one frame, since DICOM could not say how several lie to each other",
-            "Ask for nifti or json, or send the frames one by one.",
+            f"labels on {len(shown)} frames that have no places of their own in a frame of reference",
+            "labels on one such frame, since DICOM could not say how several lie to each other",
+            "Ask for nifti or json, or for one frame with the parameter slice.",
             "needs_frame_of_reference",
         )
-    return StandIns.alone(answer.image, shown[0])
+    return placed(image, shown) or StandIns.alone(image, shown[0])
 
 
 def _frames(made: Segmentation, number: int) -> list[int]:

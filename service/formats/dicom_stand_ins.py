@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,23 +35,23 @@ class StandIns:
         return StandIns((z,), [_bare(image, z)], _references(image, [z]))
 
 
-def placed(image: Image) -> StandIns | None:
-    """All slices where they lie in the patient; None where the source does not say."""
+def placed(image: Image, slices: Sequence[int]) -> StandIns | None:
+    """Slices where they lie in the patient; None where the source does not say, or two lie at one place."""
     source = dicom_of(image)
-    frames = [Frame(source.instance(z), source.frames[z][1]) for z in range(image.depth)]
+    frames = [Frame(source.instance(z), source.frames[z][1]) for z in slices]
     positions = [frame.numbers(*POSITION) for frame in frames]
     orientation = frames[0].numbers(*ORIENTATION)
     reference_frame = source.instance(0).get("FrameOfReferenceUID")
     known = orientation is not None and reference_frame and _spacing(image) is not None
-    if not known or None in positions or len(set(positions)) < image.depth:
+    if not known or None in positions or len(set(positions)) < len(frames):
         return None
-    datasets = [_bare(image, z) for z in range(image.depth)]
-    for z, dataset in enumerate(datasets):
+    datasets = [_bare(image, z) for z in slices]
+    for frame, dataset in zip(frames, datasets, strict=True):
         dataset.SOPClassUID = MRImageStorage
         dataset.FrameOfReferenceUID = reference_frame
-        dataset.ImagePositionPatient = frames[z].value(*POSITION[:2])
+        dataset.ImagePositionPatient = frame.value(*POSITION[:2])
         dataset.ImageOrientationPatient = frames[0].value(*ORIENTATION[:2])
-    return StandIns(tuple(range(image.depth)), datasets, _references(image, range(image.depth)))
+    return StandIns(tuple(slices), datasets, _references(image, slices))
 
 
 def _bare(image: Image, z: int) -> Dataset:

@@ -15,11 +15,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from service.formats.orientation import usable
 from service.image import Image
-from service.source import LPS_TO_RAS, Affine, Stored
+from service.source import LPS_TO_RAS, Affine, Source, Stored
 
 NOTICE = "Breast Cascade, research use only"
-UNIT_SPACING = "unit spacing, size unknown"
+UNIT_SPACING, UNIT_STEP = "unit spacing, size unknown", "unit step, slice distance unknown"
 SCANNER, GRID = 1, 2
 NIFTI1_LONGEST = 32767
 GEOMETRY = (
@@ -32,51 +33,88 @@ BEND = 1e-2
 
 def encode_nifti(volume: NDArray[Any], image: Image, *, scale: float = 1.0) -> bytes:
     """``.nii.gz`` of (depth, height, width) on the image's grid; a stored value times ``scale`` is what is meant."""
-    stored = image.source.stored if image.source else None
-    array, header = _as_stored(volume, stored) if stored else _placed(volume, image)
+    source = image.source or Source("raster")
+    array, header = _as_stored(volume, image, source.stored) if source.stored else _as_shown(volume, image, source)
+    header["descrip"] = f"{NOTICE}{_unknown(image)}"
     header.set_data_dtype(volume.dtype)
     header.set_slope_inter(scale, 0)
     return _compressed(header, array)
 
 
-def _as_stored(volume: NDArray[Any], stored: Stored) -> tuple[NDArray[Any], Any]:
+def _as_stored(volume: NDArray[Any], image: Image, stored: Stored) -> tuple[NDArray[Any], Any]:
     array = stored.turned_back(volume)
     header = _header(array.shape, double=isinstance(stored.header, nib.Nifti2Header))
+    placed = image.source.affine if image.source else None
     if isinstance(stored.header, nib.Nifti1Header):
         header["pixdim"][:4] = stored.header["pixdim"][:4]
         for name in GEOMETRY:
             header[name] = stored.header[name]
-        _complete(header, stored.affine)
+        _complete(header)
     else:
-        _place(header, stored.affine, SCANNER)
-    header["descrip"] = NOTICE
+        grid = _grid(image) if placed is None else placed
+        _place(header, LPS_TO_RAS @ grid @ _to_image(stored), GRID if placed is None else SCANNER)
     return array, header
 
 
-def _complete(header: Any, affine: Affine) -> None:
-    """Add the form that the source does not have, where the other one says something and both can say the same."""
-    qform, sform = int(header["qform_code"]), int(header["sform_code"])
-    if qform and not sform:
-        header.set_sform(affine, qform)
-    elif sform and not qform and _rigid(affine, header.get_data_shape()):
-        header.set_qform(affine, sform)
+def _to_image(stored: Stored) -> Affine:
+    """From the file's voxel index (i, j, k) to the image's (x, y, z)."""
+    matrix = np.diag([0.0, 0.0, 0.0, 1.0])
+    for row, (axis, flip) in enumerate(zip(stored.axes[::-1], stored.flips[::-1], strict=True)):
+        matrix[row, axis] = -1 if flip else 1
+        matrix[row, 3] = stored.shape[axis] - 1 if flip else 0
+    return matrix
 
 
-def _placed(volume: NDArray[Any], image: Image) -> tuple[NDArray[Any], Any]:
+def _complete(header: Any) -> None:
+    """Give both forms where the source has one that can be used, as far as both can say the same."""
+    (q_code, qform), (s_code, sform) = _forms(header)
+    if sform is None and qform is not None:
+        header.set_sform(qform, q_code)
+    if qform is None and sform is not None:
+        header["qform_code"] = 0
+        if _rigid(sform, header.get_data_shape()):
+            header.set_qform(sform, s_code)
+
+
+def _forms(header: Any) -> list[tuple[int, Affine | None]]:
+    """Code and matrix of qform and sform; None for one that is not set or cannot be."""
+    forms: list[tuple[int, Affine | None]] = []
+    for name in ("qform", "sform"):
+        code, form = int(header[f"{name}_code"]), None
+        try:
+            form = np.asarray(getattr(header, f"get_{name}")()) if code > 0 else None
+        except Exception:  # nibabel raises its own kinds over an impossible quaternion
+            code = 0
+        forms.append((code, form if form is not None and usable(form) else None))
+    return forms
+
+
+def _as_shown(volume: NDArray[Any], image: Image, source: Source) -> tuple[NDArray[Any], Any]:
     """A volume over time has its slices along the fourth axis, which is NIfTI's for time."""
     array = volume.transpose(2, 1, 0)
     if image.depth_axis == "time":
         array = array[:, :, np.newaxis]
-    affine = image.source.affine if image.source else None
     header = _header(array.shape)
-    z, y, x = (part or 1.0 for part in image.spacing)
-    grid = np.diag([x, y, z, 1.0])
-    _place(header, LPS_TO_RAS @ (grid if affine is None else affine), GRID if affine is None else SCANNER)
-    known = affine is not None or None not in image.spacing[1:]
-    header["descrip"] = NOTICE if known else f"{NOTICE}; {UNIT_SPACING}"
-    if not known:
+    affine = _grid(image) if source.affine is None else source.affine
+    _place(header, LPS_TO_RAS @ affine, GRID if source.affine is None else SCANNER)
+    if source.affine is None and None in image.spacing[1:]:
         header.set_xyzt_units("unknown", "unknown")
     return array, header
+
+
+def _grid(image: Image) -> Affine:
+    """Voxel index (x, y, z) to mm from the first voxel; 1 mm where the spacing is not known."""
+    z, y, x = (part or 1.0 for part in image.spacing)
+    return np.diag([x, y, z, 1.0])
+
+
+def _unknown(image: Image) -> str:
+    """What the header has to admit: spacing that is not known and stands as 1."""
+    if image.source and image.source.affine is not None:
+        return ""
+    if None in image.spacing[1:]:
+        return f"; {UNIT_SPACING}"
+    return f"; {UNIT_STEP}" if image.depth_axis == "space" and image.spacing[0] is None else ""
 
 
 def _place(header: Any, affine: Affine, code: int) -> None:

@@ -135,6 +135,14 @@ def test_the_centroid_lies_in_the_patient_where_the_source_says_how() -> None:
     assert one.centroid_mm == pytest.approx((10 - 0.5 * 3, -20 + 0.4 * 5, 5 - 2))
 
 
+def test_frames_over_time_lie_at_one_place() -> None:
+    labels = np.zeros((3, 8, 9))
+    labels[2, 2:5, 4:7] = 1
+    (one,) = found(labels, depth_axis="time", source=Source("dicom", np.diag([0.5, 0.4, 1.0, 1.0])))
+    assert one.centroid == pytest.approx((5, 3, 2))
+    assert one.centroid_mm == pytest.approx((2.5, 1.2, 0))
+
+
 def test_a_nipple_in_the_mask_places_the_other_findings() -> None:
     labels = np.zeros((1, 60, 60))
     labels[0, 28:32, 28:32] = 2

@@ -391,9 +391,25 @@ def test_the_instance_may_be_named_before_the_data_set_only() -> None:
 
 def test_labels_on_several_frames_need_a_frame_of_reference() -> None:
     image = cine()
-    with pytest.raises(UnusableImage, match="labels on 2 frames of a source without a frame of reference") as caught:
+    with pytest.raises(UnusableImage, match="labels on 2 frames that have no places of their own") as caught:
         encode_seg(answer_to(image, blocks(image.region.shape)))
     assert caught.value.code == "needs_frame_of_reference"
+
+
+def test_one_of_several_frames_at_one_place_keeps_its_place() -> None:
+    image = mr_series((3, 9, 7))
+    assert image.source is not None
+    assert image.source.dicom is not None
+    place = image.source.dicom.instance(0).ImagePositionPatient
+    for header in image.source.dicom.headers:
+        header.ImagePositionPatient = place
+    labels = blocks((3, 9, 7))
+    labels[:-1] = 0
+    seg = read(encode_seg(answer_to(replace(image, depth_axis="time"), labels)))
+    position = group(seg, 0, "PlanePositionSequence")
+    assert position is not None
+    assert position.ImagePositionPatient == place
+    assert seg.FrameOfReferenceUID == "1.2.3.9"
 
 
 def test_a_picture_is_no_source() -> None:

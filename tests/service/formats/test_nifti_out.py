@@ -130,7 +130,11 @@ def test_forms_that_differ_are_both_kept() -> None:
     header.set_qform(affine_of((1, 1, 2), (0, 0, 0), False), 1)
     header.set_sform(affine_of((1, 1, 2), (0.3, 0.1, 0), False), 3)
     stored = stored_as((2, 1, 0, (0, 0, 0)), (4, 5, 6), header)
-    out = read(encode_nifti(marked((6, 5, 4)), Image(np.zeros((6, 5, 4, 1)), source=Source("nifti", stored=stored))))
+    out = read(
+        encode_nifti(
+            marked((6, 5, 4)), Image(np.zeros((6, 5, 4, 1)), source=Source("nifti", seen_affine(stored), stored=stored))
+        )
+    )
     for field in ("qform_code", "sform_code", "quatern_b", "srow_x", "pixdim"):
         np.testing.assert_array_equal(out.header[field].ravel()[:4], header[field].ravel()[:4])
 
@@ -141,7 +145,11 @@ def test_a_sheared_form_has_no_qform_that_would_lie() -> None:
     header.set_data_shape((9, 9, 9))
     header.set_sform(sheared, 2)
     stored = stored_as((2, 1, 0, (0, 0, 0)), (9, 9, 9), header)
-    out = read(encode_nifti(marked((9, 9, 9)), Image(np.zeros((9, 9, 9, 1)), source=Source("nifti", stored=stored))))
+    out = read(
+        encode_nifti(
+            marked((9, 9, 9)), Image(np.zeros((9, 9, 9, 1)), source=Source("nifti", seen_affine(stored), stored=stored))
+        )
+    )
     assert int(out.header["qform_code"]) == 0
     np.testing.assert_allclose(out.affine, sheared, atol=1e-6)
 
@@ -157,13 +165,50 @@ def test_nifti_2_stays_nifti_2() -> None:
     np.testing.assert_array_equal(out.affine, header.get_sform())
 
 
-def test_a_volume_of_nrrd_is_placed_in_the_patient() -> None:
-    affine = affine_of((0.5, 0.7, 2), (0.2, 0, 0), True)
-    stored = Stored((4, 5, 6), (2, 1, 0), (True, False, True), affine, {"space": "left-posterior-superior"})
-    labels = stored.turned(marked((4, 5, 6))).astype(np.uint8)
-    out = read(encode_nifti(labels, Image(np.zeros((6, 5, 4, 1)), source=Source("nrrd", stored=stored))))
-    np.testing.assert_array_equal(np.asanyarray(out.dataobj), marked((4, 5, 6)))
-    np.testing.assert_allclose(out.affine, affine, atol=1e-5)
+@given(SHAPES, SPACINGS, ANGLES, st.booleans(), TURNS)
+def test_a_volume_of_nrrd_is_placed_in_the_patient(
+    shape: Any, spacing: Any, angles: Any, mirrored: bool, turn: Any
+) -> None:
+    *axes, flips = turn
+    affine = affine_of(spacing, angles, mirrored)
+    stored = Stored(shape, tuple(axes), tuple(map(bool, flips)), affine, {"space": "left-posterior-superior"})
+    labels = stored.turned(marked(shape)).astype(np.uint8)
+    image = Image(np.zeros((*labels.shape, 1)), source=Source("nrrd", seen_affine(stored), stored=stored))
+    out = read(encode_nifti(labels, image))
+    np.testing.assert_array_equal(np.asanyarray(out.dataobj), marked(shape))
+    np.testing.assert_allclose(out.affine, affine, atol=1e-4)
+    assert (int(out.header["qform_code"]), int(out.header["sform_code"])) == (1, 1)
+    check_lands(out, labels, image.source.affine, 1e-3)  # type: ignore[union-attr,arg-type]
+
+
+def test_a_volume_of_nrrd_without_a_space_has_its_grid() -> None:
+    stored = Stored((4, 5, 6), (2, 1, 0), (False, False, False), np.eye(4), {})
+    out = read(
+        encode_nifti(
+            marked((6, 5, 4)), Image(np.zeros((6, 5, 4, 1)), (3, 2, 0.5), source=Source("nrrd", stored=stored))
+        )
+    )
+    np.testing.assert_allclose(np.diag(out.affine), (-0.5, -2, 3, 1))
+    assert int(out.header["sform_code"]) == 2
+
+
+def test_a_form_that_cannot_be_is_replaced_by_the_other() -> None:
+    header = nib.Nifti1Header()
+    header.set_data_shape((4, 5, 6))
+    affine = affine_of((1, 1, 2), (0.3, 0.1, 0), False)
+    header.set_sform(affine, 2)
+    header["qform_code"], header["quatern_b"] = 1, 7.0
+    stored = Stored((4, 5, 6), (2, 1, 0), (False, False, False), affine, header)
+    source = Source("nifti", LPS_TO_RAS @ affine, stored=stored)
+    out = read(encode_nifti(marked((6, 5, 4)), Image(np.zeros((6, 5, 4, 1)), source=source)))
+    assert (int(out.header["qform_code"]), int(out.header["sform_code"])) == (2, 2)
+    np.testing.assert_allclose(out.get_qform(), affine, atol=1e-5)
+
+
+def test_a_series_of_uneven_slices_says_that_its_step_is_unknown() -> None:
+    image = Image(np.zeros((6, 5, 4, 1)), (None, 0.7, 0.5), "pixel_spacing", "space", source=Source("dicom"))
+    out = read(encode_nifti(marked((6, 5, 4)), image))
+    assert b"slice distance unknown" in bytes(out.header["descrip"])
 
 
 @pytest.mark.parametrize(("spacing", "zooms"), [((None, None, None), (1, 1, 1)), ((None, 0.2, 0.1), (0.1, 0.2, 1))])
