@@ -237,7 +237,10 @@ def test_one_file_imports_ultralytics_and_only_inside_a_function() -> None:
 
 def test_one_recipe_is_for_yolo_and_the_others_are_not() -> None:
     recipes = {path.stem: path for path in RECIPES.glob("*.yaml") if "pipeline" not in path.stem}
-    assert [name for name, path in recipes.items() if is_yolo(read_recipe(path))] == ["ultrasound_yolo11n"]
+    assert {name for name, path in recipes.items() if is_yolo(read_recipe(path))} == {
+        "ultrasound_yolo11n",
+        "mri_yolo11n",
+    }
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 0.8), st.floats(0.1, 0.9))
