@@ -84,6 +84,9 @@ class HeldEngine:
     def pipeline(self, name: str, version: str | None = None) -> Any:
         return self._engine.pipeline(name, version)
 
+    def raw_modalities(self, request: Request) -> Any:
+        return self._engine.raw_modalities(request)
+
     def segment(self, image: Image, request: Request) -> Answer:
         self.calls += 1
         self.started.release()

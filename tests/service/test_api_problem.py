@@ -117,6 +117,9 @@ class Broken:
     def pipelines(self) -> Any:
         return self._engine.pipelines()
 
+    def raw_modalities(self, *_: object) -> Any:
+        return frozenset()
+
     def segment(self, *_: object) -> Any:
         raise RuntimeError("/home/jane/scan.png exploded")
 
