@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.api.outputs import DICOM, NIFTI, OFFERED, PNG
+from service.api.outputs import DICOM, JSON, NIFTI, OFFERED, PNG
 from service.api.parameters import Parameters
 from service.api.problem import MEDIA_TYPE
 from service.api.schemas import ProblemBody
@@ -42,6 +42,10 @@ _HEADERS = {
     "Breast-Cascade-Pipeline": {"description": "name/version", **_TEXT},
     "Server-Timing": {"description": "queue, decode, stages, networks, encode, total in ms", **_TEXT},
 }
+# What other programs read has its shape from them.
+OTHER_JSON = [
+    {"type": kind, "description": "format=coco, cvat, label-studio or polygons"} for kind in ("object", "array")
+]
 SEGMENT_RESPONSES: Responses = {
     200: {
         "description": "The answer in the format asked for.",
@@ -96,4 +100,6 @@ def openapi_document(app: FastAPI) -> Json:
                 response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
     for stock in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(stock, None)
+    answer = document["paths"]["/segment"]["post"]["responses"]["200"]["content"][JSON]
+    answer["schema"] = {"anyOf": [answer["schema"], *OTHER_JSON]}
     return document
