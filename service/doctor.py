@@ -6,7 +6,8 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Literal
 
 from service import __version__
 from service.api.catalogue import libraries
+from service.decoding.pool import Decoders
+from service.decoding.versions import below_floor
 from service.engine import Engine
 from service.errors import SetupError
 from service.manifest import read_manifest, verified_weights
@@ -47,6 +50,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _data_dir(settings.data_dir)
     yield Check("threads", "ok", f"{settings.network_threads} per network run, {settings.slots} slots")
     yield from _pipelines(settings)
+    yield from _decoders(settings)
     yield _provider(settings)
 
 
@@ -97,6 +101,21 @@ def _digests(folder: Path) -> str:
     weights = [one for stage in read_manifest(folder).stages for one in stage.weights.values()]
     size = sum(len(verified_weights(folder, one)) for one in weights)
     return f"{len(weights)} weight files, {size / 1e6:.1f} MB, every digest as the manifest says"
+
+
+def _decoders(settings: Settings) -> Iterator[Check]:
+    """Whether files can be decoded in a process of their own, and with what that should be newer."""
+    with closing(Decoders(replace(settings.decoder_bounds, processes=1))) as decoders:
+        yield _guarded("decoders", partial(_isolation, decoders))
+        found = decoders.versions
+    for name, floor in below_floor(found).items():
+        remedy = "It has a known hole: it runs in the decoding processes only. Update it once a newer one is out."
+        yield Check(f"decoder {name}", "warning", f"{found[name]}, older than {floor}", remedy)
+
+
+def _isolation(decoders: Decoders) -> str:
+    decoders.start()
+    return f"in a child process, system calls {'filtered' if decoders.filtered else 'not filtered on this system'}"
 
 
 def _provider(settings: Settings) -> Check:

@@ -275,6 +275,13 @@ def test_doctor_tells_a_data_directory_that_cannot_be_written(monkeypatch: pytes
     assert (check.verdict, check.found.endswith("cannot be written")) == ("failed", True)
 
 
+def test_doctor_starts_a_decoder_and_tells_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found("decoders", monkeypatch).found.startswith("in a child process, system calls ")
+    monkeypatch.setattr(doctor, "below_floor", lambda found: {"pillow": "99.1"})
+    check = found("decoder pillow", monkeypatch)
+    assert (check.verdict, check.found.endswith("older than 99.1")) == ("warning", True)
+
+
 def test_doctor_wants_a_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "BUNDLED", tmp_path)
     monkeypatch.setenv("BREAST_CASCADE_PIPELINES_DIR", str(tmp_path))
