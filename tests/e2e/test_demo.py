@@ -18,10 +18,9 @@ from tests import tiny_pipeline
 
 
 @pytest.fixture
-def pipelines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pipelines(tmp_path: Path) -> Path:
     """The tiny pipeline under the name that the samples ask for, in a version that wins over a bundled one."""
-    monkeypatch.setattr(tiny_pipeline, "NAME", "ultrasound")
-    return tiny_pipeline.write(tmp_path / "pipelines", version="999.0.0")
+    return tiny_pipeline.write(tmp_path / "pipelines", "999.0.0", name="ultrasound")
 
 
 def _command(output: Path) -> list[str]:
