@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from service.engine import Answer
 from service.formats.dicom_object import Kind, Reference, describe, dicom_of, finish, reference
 from service.formats.dicom_stand_ins import LOSSY
-from service.formats.overlay import overlay_picture
+from service.formats.overlay import Style, overlay_picture
 from service.measure import found_components
 
 KIND = Kind("SC", 9003)
@@ -30,7 +30,9 @@ def encode_sc(answer: Answer) -> bytes:
     """The file. Raises InputError with code ``needs_dicom`` and UnusableImage with code ``source_incomplete``."""
     source, z = dicom_of(answer.image), key_slice(answer)
     shown, header = reference(source, z), source.instance(z)
-    picture = overlay_picture(answer.image, answer.result.mask, answer.manifest.labels, z, caption=_caption(answer, z))
+    picture = overlay_picture(
+        answer.image, answer.result.mask, answer.manifest.labels, z, Style(caption=_caption(answer, z))
+    )
     made = SCImage(
         pixel_array=picture,
         photometric_interpretation="RGB",

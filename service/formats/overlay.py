@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -23,6 +24,18 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 FINE_LINE_UP_TO = 1024
 
 
+@dataclass(frozen=True)
+class Style:
+    """How labels are drawn: ``opacity`` 0 to 1, with or without outlines, and a caption."""
+
+    opacity: float = 0.35
+    contour: bool = True
+    caption: str = ""
+
+
+PLAIN = Style()
+
+
 def encode_overlay(
     image: Image, mask: Mask, labels: tuple[Label, ...], *, opacity: float = 0.35, contour: bool = True
 ) -> bytes:
@@ -32,36 +45,27 @@ def encode_overlay(
     a mask that is not on the image's grid.
     """
     only_slice(mask.labels[image.field.z0 : image.field.z1])
-    return _png(overlay_picture(image, mask, labels, image.field.z0, opacity=opacity, contour=contour))
+    return _png(overlay_picture(image, mask, labels, image.field.z0, Style(opacity, contour)))
 
 
-def overlay_picture(
-    image: Image,
-    mask: Mask,
-    labels: tuple[Label, ...],
-    z: int = 0,
-    *,
-    opacity: float = 0.35,
-    contour: bool = True,
-    caption: str = "",
-) -> Picture:
+def overlay_picture(image: Image, mask: Mask, labels: tuple[Label, ...], z: int = 0, style: Style = PLAIN) -> Picture:
     """Slice ``z`` as RGB (height, width, 3) with its labels, the notice, and a caption in the upper left corner.
 
     Raises BadParameter as `encode_overlay`.
     """
-    if not 0 <= opacity <= 1:
-        raise BadParameter(f"opacity {opacity}", "0 to 1", "Give the opacity as a fraction.")
+    if not 0 <= style.opacity <= 1:
+        raise BadParameter(f"opacity {style.opacity}", "0 to 1", "Give the opacity as a fraction.")
     if mask.labels.shape != image.region.shape:
         raise BadParameter(
             f"a mask of shape {mask.labels.shape}", f"the image's {image.region.shape}", "Give the mask of this image."
         )
     plane, colours = mask.labels[z], colour_table(labels)
-    picture = _tinted(shown(image.slab(z, z + 1)[0]), plane, colours, opacity)
-    if contour:
+    picture = _tinted(shown(image.slab(z, z + 1)[0]), plane, colours, style.opacity)
+    if style.contour:
         _outline(picture, plane, colours)
     _write(picture[-max(1, picture.shape[0] // 7) :], NOTICE, picture.shape)
-    if caption:
-        _write(picture[: max(1, picture.shape[0] // 7)], caption, picture.shape)
+    if style.caption:
+        _write(picture[: max(1, picture.shape[0] // 7)], style.caption, picture.shape)
     return picture
 
 

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from service.engine import Answer
 from service.errors import InputError
 from service.formats.dicom_sc import encode_sc, key_slice
-from service.formats.overlay import overlay_picture
+from service.formats.overlay import Style, overlay_picture
 from service.image import Image
 from tests.service.formats.answers import CODED, answer_to, picture
 from tests.service.formats.dicom_sources import PATIENT, cine, enhanced_mr, mammogram, mr_series, ultrasound
@@ -38,7 +38,7 @@ def test_the_pixels_are_the_overlay(source: str) -> None:
     answer = answered(SOURCES[source]())
     shown, z = read(encode_sc(answer)), key_slice(answer)
     caption = f"slice {z + 1} of 4" if answer.image.depth > 1 else ""
-    expected = overlay_picture(answer.image, answer.result.mask, CODED, z, caption=caption)
+    expected = overlay_picture(answer.image, answer.result.mask, CODED, z, Style(caption=caption))
     np.testing.assert_array_equal(shown.pixel_array, expected)
     assert (shown.PhotometricInterpretation, shown.BurnedInAnnotation) == ("RGB", "YES")
     assert shown.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
