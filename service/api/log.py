@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
 
 LOGGER = logging.getLogger("breast_cascade")
 _LEVELS = logging.getLevelNamesMapping()
@@ -30,8 +33,23 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    event("warning", "python_warning", kind=category.__name__, place=f"{Path(filename).stem}:{lineno}")
+
+
 def to_stderr() -> None:
-    """Send our own and uvicorn's warnings to stderr as JSON lines."""
+    """Send our own and uvicorn's warnings to stderr as JSON lines.
+
+    Of Python's warnings only class and place are told: a library may quote an attribute of a file.
+    """
+    warnings.showwarning = _warned
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     for logger, level in ((LOGGER, logging.INFO), (logging.getLogger("uvicorn"), logging.WARNING)):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from service.decoding.channel import Broken, Buffer, Json
+from service.formats.guard import decoding
 from service.image import Image, Region
 from service.source import DicomSource, Flag, Source, Stored
 
@@ -138,7 +139,9 @@ def _written(header: Dataset, implicit: bool, little: bool) -> bytes:
 
 
 def _unpacked_dicom(head: Json, pieces: list[memoryview]) -> DicomSource:
-    headers = tuple(_header(one, pieces) for one in head["headers"])
+    # What is odd about an attribute was dealt with by the reader; to say it again would quote it.
+    with decoding("DICOM"):
+        headers = tuple(_header(one, pieces) for one in head["headers"])
     frames = tuple((int(instance), int(frame)) for instance, frame in head["frames"])
     if any(not 0 <= instance < len(headers) for instance, _ in frames):
         raise Broken

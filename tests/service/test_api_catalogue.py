@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -214,6 +215,19 @@ def test_log_goes_to_stderr_alone(capfd: pytest.CaptureFixture[str]) -> None:
     log.event("info", "tested", n=1)
     out, err = capfd.readouterr()
     assert (out, json.loads(err)["event"], json.loads(err)["n"]) == ("", "tested", 1)
+
+
+@pytest.mark.usefixtures("loggers_restored")
+def test_warnings_of_libraries_are_told_by_class_and_place(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        log.to_stderr()
+        warnings.warn("Invalid value: 'Jane Doe'", UserWarning, stacklevel=1)
+    (line,) = capfd.readouterr().err.splitlines()
+    said = json.loads(line)
+    assert (said["event"], said["kind"]) == ("python_warning", "UserWarning")
+    assert said["place"].startswith("test_api_catalogue:")
+    assert "Jane" not in line
 
 
 def test_no_file_of_the_service_names_a_foreign_host() -> None:

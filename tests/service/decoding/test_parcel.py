@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from pydicom import Dataset, FileDataset, dcmread
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
@@ -114,6 +116,19 @@ def test_dicom_elements_are_the_same(syntax: str) -> None:
         assert str(there.PatientName) == "Müller^Jürgen"
         assert there.SmallestImagePixelValue == -5
         assert (there.is_little_endian, there.is_implicit_VR) == (here.is_little_endian, here.is_implicit_VR)
+
+
+def test_an_attribute_against_the_rules_arrives_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    """Pydicom warns, and quotes what it can."""
+    made = instance(ExplicitVRLittleEndian)
+    with disable_value_validation():
+        made.PatientSex = "Jane Doe"
+        made.add_new(0x00100030, "DA", "Jane Doe")
+    with warnings.catch_warnings(action="ignore"):
+        head, pieces = packed(Image(VOXELS, source=Source("dicom", dicom=DicomSource((made,), ((0, 1),)))))
+    caplog.clear()
+    assert unpacked(json.loads(json.dumps(head)), b"".join(pieces)).source is not None
+    assert caplog.text == ""
 
 
 def test_a_header_made_by_hand_has_no_encoding_of_its_own() -> None:
