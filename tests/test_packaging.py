@@ -98,7 +98,9 @@ def test_importing_the_runtime_reports_to_nobody(module: str, tmp_path: Path) ->
     places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(tmp_path))
     environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"} | places
     subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, env=environment, check=True, timeout=120)
-    assert [path.name for path in tmp_path.rglob("*")] == []
+    # torch makes the empty folder of a compiler's cache as soon as its exporter is imported.
+    found = [path.name for path in tmp_path.rglob("*") if not path.name.startswith("torchinductor_")]
+    assert found == []
 
 
 @pytest.mark.parametrize("script", ["breast-cascade", "breast-cascade-train"])
