@@ -184,6 +184,7 @@ def test_and_nothing_else(decoders: Decoders, deed: str) -> None:
 
 
 def test_worn_out_after_some_files() -> None:
+    assert Bounds().files == 500
     with opened(Bounds(files=3, processes=1)) as decoders:
         pids = [decoders.read(b"do:nothing", None).notes for _ in range(7)]
     assert [len(set(pids[:3])), len(set(pids[3:6])), len(set(pids))] == [1, 1, 3]
