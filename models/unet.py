@@ -83,7 +83,7 @@ def _double(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class _Up(nn.Module):
-    """Enlarge the deeper map x2, put the skip behind it, drop out, blend."""
+    """Enlarge the deeper map x2, put the skip behind it, blend, drop out."""
 
     def __init__(self, below: int, here: int, dropout: float) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class _Up(nn.Module):
         self.blend = _double(2 * here, here)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        return self.blend(self.dropout(torch.cat([torch.relu(self.enlarge(deep)), skip], dim=1)))
+        return self.dropout(self.blend(torch.cat([torch.relu(self.enlarge(deep)), skip], dim=1)))
 
 
 def _glorot(module: nn.Module) -> None:

@@ -37,7 +37,9 @@ def server_url() -> Iterator[str]:
         yield str(client.base_url).rstrip("/")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is open, playwright keeps an event loop running in this thread, and tests of other
+# modules in the same process could start none.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. Skips, and says so, where it or playwright is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser tests")

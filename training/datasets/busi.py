@@ -20,6 +20,7 @@ from pathlib import Path
 
 from training.datasets.case import Case, read_grey
 from training.datasets.grouping import assign_folds, near_duplicate_groups
+from training.datasets.masks import Lesion
 
 CLASSES = ("benign", "malignant", "normal")
 FOLDS = 5
@@ -50,6 +51,7 @@ def _indexed(root: Path) -> Iterable[Case]:
                 row["group"],
                 int(row["fold"]),
                 row["class_ambiguous"] == "1",
+                mask_reader=Lesion(),
             )
 
 
@@ -76,7 +78,8 @@ def _public(root: Path) -> Iterable[Case]:
     for group, (_, category) in zip(groups, found, strict=True):
         classes_of.setdefault(group, set()).add(category)
     for (path, category), group, fold in zip(found, groups, folds, strict=True):
-        yield Case(path.stem, path, _masks_of(path), category, f"group{group:04d}", fold, len(classes_of[group]) > 1)
+        masks, ambiguous = _masks_of(path), len(classes_of[group]) > 1
+        yield Case(path.stem, path, masks, category, f"group{group:04d}", fold, ambiguous, mask_reader=Lesion())
 
 
 def _masks_of(image: Path) -> tuple[Path, ...]:
