@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from training.onnx_graph import check_export, traced
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "models"
-GOLDEN_TOLERANCE = 1e-4
+# Of the output's standard deviation: fresh networks give nearly constant maps, which any fixed tolerance would pass.
+GOLDEN_TOLERANCE = 0.02
 Shapes = Sequence[tuple[int, ...]]
 
 
@@ -85,7 +86,9 @@ def check_onnx(network: nn.Module, shapes: Shapes) -> None:
 
 
 def check_golden(name: str, build: Callable[[], nn.Module], shapes: Shapes) -> None:
-    """Outputs of the seeded tiny network equal those kept in ``tests/golden/models/<name>.json`` to 1e-4.
+    """Outputs of the seeded tiny network equal those kept in ``tests/golden/models/<name>.json``.
+
+    The tolerance is 2 % of the golden's standard deviation.
 
     Per output: shape, mean, standard deviation and 8 values spread over it. A missing file is written and fails the
     test, so that a new golden is a change somebody looks at.
@@ -104,16 +107,20 @@ def check_golden(name: str, build: Callable[[], nn.Module], shapes: Shapes) -> N
     for one, other in zip(found, wanted, strict=True):
         values = torch.tensor([one["mean"], one["std"], *one["values"]])
         golden = torch.tensor([other["mean"], other["std"], *other["values"]])
-        torch.testing.assert_close(values, golden, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE)
+        torch.testing.assert_close(values, golden, rtol=0, atol=GOLDEN_TOLERANCE * other["std"])
 
 
 def _summary(output: Tensor) -> dict[str, Any]:
     flat = output.flatten()
     places = torch.linspace(0, flat.numel() - 1, 8).long()
-    values = [round(float(value), 6) for value in flat[places]]
+    values = [_nine_digits(value) for value in flat[places]]
     return {
         "shape": list(output.shape),
-        "mean": round(float(flat.mean()), 6),
-        "std": round(float(flat.std()), 6),
+        "mean": _nine_digits(flat.mean()),
+        "std": _nine_digits(flat.std()),
         "values": values,
     }
+
+
+def _nine_digits(value: Tensor) -> float:
+    return float(f"{float(value):.9g}")
