@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.api.outputs import Format
-from service.api.parameters import Parameters
-from service.api.work import Order, Product, Read, produce
+from service.answers.outputs import Format
+from service.answers.parameters import Parameters
+from service.answers.work import Order, Product, Read, produce
 from service.engine import Engine
 from service.errors import BadParameter, InputError, UnusableImage
 from service.formats.archive import bundled

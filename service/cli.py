@@ -18,12 +18,12 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from service import __version__, batch, doctor
-from service.api import log, server
-from service.api.answer import answer_body
+from service import __version__, batch, doctor, log
+from service.answers.body import answer_body
+from service.answers.outputs import OFFERED, wanted_format
+from service.answers.parameters import read_parameters
+from service.api import server
 from service.api.catalogue import pipeline_body
-from service.api.outputs import OFFERED, wanted_format
-from service.api.parameters import read_parameters
 from service.api.state import open_engine
 from service.decoding.pool import Decoders
 from service.errors import InputError, SetupError

@@ -16,11 +16,11 @@ from starlette.staticfiles import StaticFiles
 from service import __version__
 from service.api import catalogue, documentation, segment
 from service.api.front import Front
-from service.api.log import event
 from service.api.problem import on_error
 from service.api.state import Opener, Service, open_engine
 from service.decoding.pool import Decoders
 from service.errors import BreastCascadeError
+from service.log import event
 from service.settings import Settings, read_settings
 
 DESCRIPTION = (

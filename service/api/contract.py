@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.api.outputs import DICOM, JSON, NIFTI, OFFERED, PNG
-from service.api.parameters import Parameters
+from service.answers.outputs import DICOM, JSON, NIFTI, OFFERED, PNG
+from service.answers.parameters import Parameters
 from service.api.problem import MEDIA_TYPE
 from service.api.schemas import ProblemBody
 

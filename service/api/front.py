@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problem
 from service.api.access import check_request
-from service.api.log import event
 from service.api.runner import Abandoned
 from service.api.state import Service, service_of
 from service.errors import InputError
+from service.log import event
 
 _COMMON = "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 PAGE_POLICY = f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; {_COMMON}"

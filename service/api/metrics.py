@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from service.api.clock import Clock
+from service.answers.clock import Clock
 from service.api.runner import Runner
 
 PARTS = ("queue", "decode", "stages", "encode")

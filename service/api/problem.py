@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.log import event
 from service.api.schemas import ProblemBody
 from service.errors import (
     BadParameter,
@@ -23,6 +22,7 @@ from service.errors import (
     UnknownFormat,
     UnknownPipeline,
 )
+from service.log import event
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:breast-cascade:problem:{code}"

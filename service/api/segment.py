@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
+from service.answers.outputs import wanted_format
+from service.answers.parameters import read_parameters
+from service.answers.schemas import AnswerBody
+from service.answers.work import Order, Product, produce
 from service.api.contract import PROBLEMS, SEGMENT_OPENAPI, SEGMENT_RESPONSES
 from service.api.limits import receive
-from service.api.outputs import wanted_format
-from service.api.parameters import read_parameters
-from service.api.schemas import AnswerBody
 from service.api.state import Service, service_of
-from service.api.work import Order, Product, produce
 
 router = APIRouter(tags=["segment"])
 Result = TypeVar("Result")

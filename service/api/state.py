@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
 
-from service.api import outputs
-from service.api.log import event
+from service.answers import outputs
 from service.api.metrics import Metrics
 from service.api.runner import Runner
 from service.decoding.pool import Decoders
 from service.engine import Engine
 from service.errors import CapacityError, Draining
+from service.log import event
 from service.settings import Settings
 
 Opener = Callable[[Settings], Engine]

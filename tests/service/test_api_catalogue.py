@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 import service
-from service.api import documentation, log
+from service import log
+from service.api import documentation
 from service.engine import Engine
 from service.errors import SetupError
 from service.settings import Settings

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from service import batch
-from service.api.outputs import wanted_format
-from service.api.parameters import read_parameters
+from service.answers.outputs import wanted_format
+from service.answers.parameters import read_parameters
 from service.engine import Engine
 from service.formats.limits import DEFAULT_LIMITS
 from tests.service.formats.dicom_files import instance, mr_slices, saved

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from service import loading
-from service.api.parameters import read_parameters
+from service.answers.parameters import read_parameters
 from service.engine import Engine, Request, software
 from service.errors import BadParameter, DeviceError, ManifestError, UnknownPipeline, UnusableImage, WeightsError
 from service.frame import BATCH

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.api.log import JsonLines
 from service.decoding.bounds import MEBIBYTE, Bounds
 from service.decoding.pool import Decoders
 from service.engine import Engine
 from service.errors import InputError, SetupError, TooLarge, UnknownFormat, UnusableImage
 from service.formats.limits import Limits
 from service.formats.raster import read_raster
+from service.log import JsonLines
 from service.settings import Settings
 from tests.processes import gone, named
 from tests.service.decoding.readers import Gate

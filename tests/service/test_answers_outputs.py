@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from pycocotools import mask as coco_mask
 
-from service.api.outputs import OFFERED
+from service.answers.outputs import OFFERED
 from tests.service.formats.dicom_sources import PATIENT, ultrasound_file, ultrasound_series
 from tests.service.formats.test_annotation_tools import decode_brush, decode_cvat
 from tests.service.formats.test_nifti_out import rotation

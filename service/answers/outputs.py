@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from service.api.answer import answer_body
-from service.api.clock import Clock
+from service.answers.body import answer_body
+from service.answers.clock import Clock
 from service.engine import Answer
 from service.errors import BadParameter, InputError
 from service.formats.coco import coco_document

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.api.clock import Clock
-from service.api.outputs import Format
-from service.api.parameters import Parameters
+from service.answers.clock import Clock
+from service.answers.outputs import Format
+from service.answers.parameters import Parameters
 from service.engine import Answer, Engine
 from service.formats.limits import Limits
 from service.formats.options import Options

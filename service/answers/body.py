@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service.api import schemas
-from service.api.clock import Clock
+from service.answers import schemas
+from service.answers.clock import Clock
 from service.engine import Answer
 from service.formats.dicom_object import incomplete
 from service.formats.rle import mask_document
