@@ -20,6 +20,7 @@ Float = NDArray[np.float32]
 
 # ITU-R BT.601 luma, the convention of OpenCV and Pillow for RGB to grey.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LEVELS = np.arange(256, dtype=np.uint8)
 CLAHE_CLIP, CLAHE_TILES = 2.0, (8, 8)
 
 
@@ -78,6 +79,13 @@ def windowed(voxels: NDArray[Any], window: Window, source: np.dtype[Any] | None 
     low, high = _dtype_range(source or voxels.dtype) if window.kind == "full" else _limits(voxels, window)
     if high <= low:
         return np.zeros(voxels.shape, np.float32)
+    if voxels.dtype == np.uint8:
+        # 256 levels are scaled instead of every pixel, to the same values.
+        return np.asarray(_scaled(LEVELS, low, high)[voxels])
+    return _scaled(voxels, low, high)
+
+
+def _scaled(voxels: NDArray[Any], low: float, high: float) -> Float:
     scaled = (voxels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
     return np.clip(scaled, 0, 1, out=scaled)
 
@@ -85,10 +93,27 @@ def windowed(voxels: NDArray[Any], window: Window, source: np.dtype[Any] | None 
 def _limits(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
     if window.kind == "range":
         return window.low, window.high
+    if voxels.dtype == np.uint8:
+        return _limits_of_levels(np.bincount(voxels.ravel(), minlength=LEVELS.size), window)
     counted = voxels[voxels != 0] if window.ignore_zero else voxels
     if counted.size == 0:
         return 0.0, 0.0
     low, high = np.percentile(counted, (window.low, window.high))
+    return float(low), float(high)
+
+
+def _limits_of_levels(counts: NDArray[np.intp], window: Window) -> tuple[float, float]:
+    """What ``numpy.percentile`` gives, from how often each level occurs: no pixel has to be sorted."""
+    if window.ignore_zero:
+        counts[0] = 0
+    ends = counts.cumsum()
+    if ends[-1] == 0:
+        return 0.0, 0.0
+    places = np.array((window.low, window.high)) / 100 * (ends[-1] - 1)
+    below = np.floor(places).astype(int)
+    lower = np.searchsorted(ends, below, side="right")
+    upper = np.searchsorted(ends, np.minimum(below + 1, ends[-1] - 1), side="right")
+    low, high = lower + (upper - lower) * (places - below)
     return float(low), float(high)
 
 

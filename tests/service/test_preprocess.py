@@ -135,6 +135,20 @@ def test_ignored_zeros_do_not_count_among_the_percentiles() -> None:
     np.testing.assert_array_equal(out, [[0, 0, 0, 0, 0, 0, 0, 1]])
 
 
+@given(
+    st.lists(st.integers(0, 255), min_size=1, max_size=60),
+    st.floats(0, 49),
+    st.floats(51, 100),
+    st.booleans(),
+)
+def test_eight_bits_are_windowed_as_any_other_type(
+    values: list[int], low: float, high: float, ignore_zero: bool
+) -> None:
+    window = Window(kind="percentile", low=low, high=high, ignore_zero=ignore_zero)
+    voxels = np.array(values, np.uint8)
+    assert np.allclose(windowed(voxels, window), windowed(voxels.astype(np.int16), window), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("value", [0, 3])
 def test_no_contrast_is_zero(value: int) -> None:
     out = windowed(np.full((3, 3), value, np.uint8), Window(ignore_zero=True))
