@@ -6,14 +6,21 @@
     │   ├── UnknownFormat       the content is none of the formats read here
     │   ├── UnusableImage       the format is known, the content cannot be used
     │   ├── BadParameter        a request parameter has a value that cannot be served
-    │   └── UnknownPipeline     no pipeline, version or stage of that name
+    │   ├── UnknownPipeline     no pipeline, version or stage of that name
+    │   ├── UnknownJob          no job or item of that name, or a stranger's
+    │   └── Conflict            the request does not fit what the job or its key has come to
     ├── SetupError              the installation is at fault: the service must not start
     │   ├── ManifestError       a manifest does not say what it must
     │   ├── WeightsError        a weight file is missing, altered or does not fit its manifest
     │   └── DeviceError         the compute device asked for is not there or not used
-    └── CapacityError           nothing is at fault, but not now
-        ├── Busy                the waiting line for inference is full
-        └── Draining            the service is stopping
+    ├── CapacityError           nothing is at fault, but not now
+    │   ├── Busy                the waiting line for inference is full
+    │   ├── Draining            the service is stopping
+    │   ├── QueueFull           too many items of jobs wait
+    │   ├── DiskFull            no room left for what jobs take and make
+    │   └── DatabaseAway        the database does not answer, or not in time
+    ├── LeaseLost               a worker's item is no longer its own (never told to clients)
+    └── Cancelled               a worker's job has been cancelled (never told to clients)
 
 Each error says what was found, what was wanted and what to do. Codes are stable: clients may branch on them. The core
 knows no HTTP; the skins (api, jobs, cli) translate by class.
@@ -81,6 +88,21 @@ class UnknownPipeline(InputError):
     code = "unknown_pipeline"
 
 
+class UnknownJob(InputError):
+    """No job or item of that name, or a stranger's: nobody learns which of the two."""
+
+    code = "unknown_job"
+
+
+class Conflict(InputError):
+    """The request does not fit what the job or its key has come to.
+
+    Codes: ``job_finished``, ``results_not_ready``, ``idempotency_receiving``, ``idempotency_mismatch``.
+    """
+
+    code = "conflict"
+
+
 class SetupError(BreastCascadeError):
     """The installation is at fault: the service must not start."""
 
@@ -108,11 +130,18 @@ class DeviceError(SetupError):
 class CapacityError(BreastCascadeError):
     """Nothing is at fault, but not now.
 
-    ``retry_after`` is the number of seconds after which another try makes sense.
+    ``retry_after`` is the number of whole seconds after which another try makes sense: given, or the class's own.
     """
 
     code = "no_capacity"
     retry_after = 1
+
+    def __init__(
+        self, found: str, wanted: str, remedy: str, code: str | None = None, *, retry_after: int | None = None
+    ) -> None:
+        super().__init__(found, wanted, remedy, code)
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class Busy(CapacityError):
@@ -126,3 +155,36 @@ class Draining(CapacityError):
 
     code = "draining"
     retry_after = 5
+
+
+class QueueFull(CapacityError):
+    """Too many items of jobs wait."""
+
+    code = "queue_full"
+    retry_after = 30
+
+
+class DiskFull(CapacityError):
+    """No room left for what jobs take and make."""
+
+    code = "disk_full"
+    retry_after = 300
+
+
+class DatabaseAway(CapacityError):
+    """The database does not answer, or not in time."""
+
+    code = "database_away"
+    retry_after = 5
+
+
+class LeaseLost(BreastCascadeError):
+    """A worker's item is no longer its own: it stops there and deletes what it wrote."""
+
+    code = "lease_lost"
+
+
+class Cancelled(BreastCascadeError):
+    """A worker's job has been cancelled or erased: it stops there and deletes what it wrote."""
+
+    code = "cancelled"

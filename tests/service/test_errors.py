@@ -40,6 +40,11 @@ def test_every_class_has_its_own_code_and_is_in_the_drawing() -> None:
         (errors.DeviceError, errors.SetupError),
         (errors.Busy, errors.CapacityError),
         (errors.Draining, errors.CapacityError),
+        (errors.QueueFull, errors.CapacityError),
+        (errors.DiskFull, errors.CapacityError),
+        (errors.DatabaseAway, errors.CapacityError),
+        (errors.UnknownJob, errors.InputError),
+        (errors.Conflict, errors.InputError),
     ],
 )
 def test_leaves_hang_where_drawn(leaf: type[Exception], branch: type[Exception]) -> None:
@@ -49,3 +54,10 @@ def test_leaves_hang_where_drawn(leaf: type[Exception], branch: type[Exception])
 def test_capacity_errors_say_when_to_come_back() -> None:
     assert errors.Busy("a", "b", "c").retry_after >= 1
     assert errors.Draining("a", "b", "c").retry_after >= 1
+    assert errors.QueueFull("a", "b", "c", retry_after=77).retry_after == 77
+    assert errors.QueueFull("a", "b", "c").retry_after == errors.QueueFull.retry_after
+
+
+def test_what_ends_a_worker_is_nobodys_fault() -> None:
+    for one in (errors.LeaseLost, errors.Cancelled):
+        assert not issubclass(one, (errors.InputError, errors.SetupError, errors.CapacityError))
