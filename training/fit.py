@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,15 +105,22 @@ def _prepared(recipe: Recipe, data: Path, out: Path, here: World, workers: int) 
 def _train(run: Run) -> None:
     with ExitStack() as stack:
         progress = stack.enter_context(_progress(run.world))
-        board = stack.enter_context(SummaryWriter(str(run.out))) if run.world.first else None
+        boards = [stack.enter_context(SummaryWriter(str(folder))) for folder in _board_folders(run)]
         # Also where training is interrupted.
         if run.world.first:
             stack.callback(run_folder.draw_curves, run.out, run.state.history, run.recipe.name)
         for _ in _epochs(run, progress):
             _one_epoch(run, progress)
             _validate(run)
-            if board is not None:
-                _keep(run, board)
+            if run.world.first:
+                _keep(run, boards)
+
+
+def _board_folders(run: Run) -> list[Path]:
+    """Where TensorBoard's events go."""
+    if not run.world.first:
+        return []
+    return [run.out] if run.recipe.logs is None else [run.out, run.recipe.logs]
 
 
 def _progress(here: World) -> Progress:
@@ -206,29 +213,33 @@ def _validate(run: Run) -> None:
 
 def _figures(run: Run) -> dict[str, float]:
     run.state.kept.eval()
-    scores, losses = [], []
+    scores, losses, lesions = [], [], []
     for batch in run.loaders.validation:
         inputs, target, category = run.world.moved(batch)
         output = _forward(run, run.state.kept, inputs)
         scores.append(run.objective.score(output, target, category).cpu())
         losses.append(float(run.objective.validation(output, target, category)) * len(category))
+        lesions += run.objective.lesion_dice(output, target, category)
     every = torch.cat(scores)
     figures = {"validation": mean_score(every, run.recipe.interest), "validation_loss": sum(losses) / len(every)}
     if every.ndim == 1:
-        return figures
+        return figures | ({"dice_lesion": sum(lesions) / len(lesions)} if lesions else {})
     columns = zip(run.recipe.names[1:], every.nanmean(dim=0), strict=True)
     return figures | {f"dice_{name}": float(one) for name, one in columns}
 
 
-def _keep(run: Run, board: SummaryWriter) -> None:
+def _keep(run: Run, boards: Sequence[SummaryWriter]) -> None:
     """Write what the epoch gave; the checkpoint comes last, so that a resumed run repeats what was not written."""
     state = run.state
     if state.history[-1]["validation"] > state.best:
         state.best = state.history[-1]["validation"]
         save(state.kept.state_dict(), run.out / BEST)
         _draw(run)
-    for name, value in state.history[-1].items():
-        board.add_scalar(name, value, state.epoch)
+    for board in boards:
+        for name, value in state.history[-1].items():
+            board.add_scalar(name, value, state.epoch)
+        # So that whoever looks meanwhile sees the epoch that ended.
+        board.flush()
     run_folder.write_curves(run.out, state.history)
     state.save(run.checkpoint)
 

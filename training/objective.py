@@ -15,7 +15,7 @@ from training.losses.supervision import supervised
 from training.losses.weighted import class_weights, presence_bce
 from training.recipe import Part, Recipe
 from training.samples import Loaded, masks_of
-from training.tasks import TASKS, Criterion, Task, without_ignored
+from training.tasks import TASKS, Criterion, Task, segment_score, without_ignored
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +73,17 @@ class Objective:
     def score(self, output: Any, target: Any, category: Tensor) -> Tensor:
         """Of a batch in evaluation mode, see `training.tasks`."""
         return self.task.score(self.centred(output), target, category, self.ignore)
+
+    def lesion_dice(self, output: Any, target: Any, category: Tensor) -> list[float]:
+        """Dice of each view that holds a lesion, for the tasks of one lesion; nothing for the others.
+
+        A localiser's score counts empty pictures as well; this does not.
+        """
+        if self.task.measure != "Dice" or self.outputs is not None:
+            return []
+        logits = output[0] if isinstance(output, tuple | list) else output
+        scores = segment_score(self.centred(logits), target, category)
+        return scores[~scores.isnan()].tolist()
 
     def centred(self, output: Any) -> Any:
         """The output with 0 between background and foreground of its maps, as logits have it."""

@@ -95,6 +95,7 @@ class Recipe(Frozen):
         boxes_share: of the crops with a lesion, how many use these boxes and not the jittered truth.
         jitter: of the true boxes.
         prompts: of ``prompt``, see `training.prompts.Prompts`.
+        logs: further folder that gets TensorBoard's events while they are written; the run folder always has them.
         embeddings: folder in which ``prompt`` keeps what an encoder that does not train gives for each picture; None
             takes ``embeddings`` in the run folder.
         negatives: share of training crops that look elsewhere.
@@ -138,6 +139,7 @@ class Recipe(Frozen):
     boxes_share: Fraction = 0.5
     jitter: Jitter = Jitter()
     prompts: Annotated[dict[str, Any], Field(default_factory=dict)]
+    logs: Path | None = None
     embeddings: Path | None = None
     negatives: Fraction = 0.2
     augment: Strength = Strength()

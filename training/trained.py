@@ -28,7 +28,7 @@ OWN = {
 }
 EVENTS = "events.out.tfevents.*"
 # What a recipe may say differently without being another training.
-NEVER_MIND = ("tiny", "device", "in_memory")
+NEVER_MIND = ("tiny", "device", "in_memory", "logs")
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,14 @@ def finish(recipe: Recipe, data: Path, run: Path) -> Path:
     Raises ValueError where ``run`` is of another recipe, and what `training.fit` raises.
     """
     if (run / CONFIG).is_file():
-        _check_same(recipe, run)
+        check_same(recipe, run)
     if not finished(run):
         fit(recipe, data, run, resume=(run / CHECKPOINT).is_file())
     return run
 
 
-def _check_same(recipe: Recipe, run: Path) -> None:
+def check_same(recipe: Recipe, run: Path) -> None:
+    """Raises ValueError where the run in a folder was trained by another recipe."""
     there, wanted = (one.model_dump(mode="json") for one in (read_recipe(run / CONFIG), recipe))
     different = [name for name in wanted if there[name] != wanted[name] and name not in NEVER_MIND]
     if different:

@@ -27,11 +27,14 @@ from torch import Tensor, nn
 
 from models import torchvision_cpu
 from service.manifest import Frozen
+from training.distributed import World
 from training.export import digest
-from training.onnx_graph import OPSET, check_export
+from training.onnx_graph import Difference, check_export, traced
 from training.recipe import Recipe, resolve
+from training.run_folder import describe
 from training.samples import CACHED_SIDE, Samples, lesion_boxes, load
 from training.sampling import parts_of
+from training.yolo_board import follow
 
 ONNX, STAGE, RUN, DATA, CONFIG = "yolo.onnx", "stage.yaml", "ultralytics", "data", "config"
 LICENCE = "AGPL-3.0 (trained through ultralytics)"
@@ -69,8 +72,8 @@ def is_yolo(recipe: Recipe) -> bool:
 def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -> Path:
     """Train, export and check; return the path of the ONNX file (batch, channels, h, w) to (batch, 4 + 1, anchors).
 
-    Writes the pictures to ``out/data``, ultralytics' checkpoints and ``results.csv`` to ``out/ultralytics``, and to
-    ``out/stage.yaml`` the block that a manifest needs. The weights that are best on the validation part are exported;
+    Writes the pictures to ``out/data``, ultralytics' checkpoints and ``results.csv`` to ``out/ultralytics``, to
+    ``out/stage.yaml`` the block that a manifest needs, and recipe, environment and TensorBoard's events as `fit` does. The weights that are best on the validation part are exported;
     the test fold is never read. With ``resume`` an interrupted run goes on after its last finished epoch.
 
     Raises:
@@ -87,7 +90,8 @@ def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -
         )
     # The graph is written last: where it is, the run is done.
     if not path.exists():
-        yolo = _ultralytics(out / CONFIG)
+        yolo = yolo_class(out / CONFIG)
+        describe(out, recipe, data, World(torch.device("cpu")))
         best = _train(yolo, recipe, write_folder(recipe, data, out / DATA), last)
         export_raw(yolo(best).model, recipe.input.channels, recipe.input.size, path)
     stage = yaml.safe_dump(manifest_stage(recipe, path), sort_keys=False)
@@ -130,8 +134,11 @@ def _check(recipe: Recipe) -> None:
         )
 
 
-def _ultralytics(config: Path) -> Any:
-    """The class YOLO, imported so that it neither looks up a host nor installs, downloads or reports anything."""
+def yolo_class(config: Path) -> Any:
+    """ultralytics' class YOLO, imported so that it neither looks up a host nor installs, downloads or reports anything.
+
+    ``config`` is the folder for its settings. Raises ModuleNotFoundError where ultralytics is not installed.
+    """
     config.mkdir(parents=True, exist_ok=True)
     os.environ.update(OFFLINE, YOLO_CONFIG_DIR=str(config))
     torchvision_cpu.mend()
@@ -207,13 +214,22 @@ def _train(yolo: Any, recipe: Recipe, description: Path, last: Path) -> Path:
     best = last.with_name("best.pt")
     if not last.exists():
         plan: YoloPlan = resolve(recipe.network)(**recipe.network.arguments)
-        yolo(plan.model).train(data=str(description), **_arguments(recipe, plan, last.parent.parent))
+        _followed(yolo(plan.model), recipe, best, data=str(description), **_arguments(recipe, plan, best.parent.parent))
         return best
     model = yolo(last)
     # ultralytics takes the epoch out of a finished run; told to resume that, it would start anew.
     if model.ckpt["epoch"] >= 0:
-        model.train(resume=True)
+        _followed(model, recipe, best, resume=True)
     return best
+
+
+def _followed(model: Any, recipe: Recipe, best: Path, **arguments: Any) -> None:
+    run = best.parents[2]
+    close = follow(model, [run] if recipe.logs is None else [run, recipe.logs])
+    try:
+        model.train(**arguments)
+    finally:
+        close()
 
 
 def _arguments(recipe: Recipe, plan: YoloPlan, run: Path) -> dict[str, Any]:
@@ -236,32 +252,20 @@ def _arguments(recipe: Recipe, plan: YoloPlan, run: Path) -> dict[str, Any]:
     return from_recipe | plan.hyperparameters | fixed | place
 
 
-def export_raw(network: nn.Module, channels: int, size: tuple[int, int], path: Path) -> None:
+def export_raw(network: nn.Module, channels: int, size: tuple[int, int], path: Path) -> Difference:
     """Write a YOLO network as ONNX: ``image`` (batch, channels, h, w) to ``boxes`` (batch, 4 + labels, anchors).
 
     Only the batch is dynamic and nothing is suppressed. ``path`` appears only if ONNX Runtime gives what torch gives;
-    else ValueError.
+    else ValueError. How far both differ is returned.
     """
-    ready = _for_export(network)
-    sample = torch.zeros(2, channels, *size)
-    partial = path.with_suffix(".partial")
+    ready, shape = _for_export(network), (channels, *size)
     with warnings.catch_warnings():
         # The head keeps its anchors for the next pass; in the graph they are constants.
         warnings.filterwarnings("ignore", message="The tensor attributes .* were assigned during export")
-        torch.onnx.export(
-            ready,
-            (sample,),
-            partial,
-            input_names=["image"],
-            output_names=["boxes"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
-    check_export(ready, partial, (channels, *size))
-    partial.replace(path)
+        content = traced(ready, [shape], ["image"], ["boxes"]).SerializeToString()
+    difference = check_export(ready, content, shape)
+    write_whole(path, content)
+    return difference
 
 
 def _for_export(network: nn.Module) -> nn.Module:
