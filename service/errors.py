@@ -18,7 +18,9 @@
     │   ├── Draining            the service is stopping
     │   ├── QueueFull           too many items of jobs wait
     │   ├── DiskFull            no room left for what jobs take and make
-    │   └── DatabaseAway        the database does not answer, or not in time
+    │   ├── DatabaseAway        the database does not answer, or not in time
+    │   └── StoreAway           the store of jobs' files does not answer
+    ├── DamagedFile             a stored file of a job is gone or not what was written
     ├── LeaseLost               a worker's item is no longer its own (never told to clients)
     └── Cancelled               a worker's job has been cancelled (never told to clients)
 
@@ -176,6 +178,19 @@ class DatabaseAway(CapacityError):
 
     code = "database_away"
     retry_after = 5
+
+
+class StoreAway(CapacityError):
+    """The store of jobs' files does not answer."""
+
+    code = "store_away"
+    retry_after = 5
+
+
+class DamagedFile(BreastCascadeError):
+    """A stored file of a job is gone or not what was written."""
+
+    code = "damaged_file"
 
 
 class LeaseLost(BreastCascadeError):
