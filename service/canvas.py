@@ -43,10 +43,11 @@ class Decided:
 
 def decide(seen: Probability, spec: StageSpec, threshold: float) -> Decided:
     """Threshold, or argmax with background for exclusive labels; then drop the components the stage does not keep."""
-    best = seen.labels.argmax(axis=0)
-    probability = seen.labels.max(axis=0)
+    alone = len(seen.labels) == 1
+    best = 0 if alone else seen.labels.argmax(axis=0)
+    probability = seen.labels[0] if alone else seen.labels.max(axis=0)
     limit = 1 - seen.labels.sum(axis=0) if spec.exclusive else threshold
-    labels = np.where(probability > limit, best + 1, 0).astype(np.uint8)
+    labels = ((probability > limit) * (best + 1)).astype(np.uint8)
     if spec.min_component > 0 or spec.keep > 0:
         _drop_components(labels, probability, spec)
     return Decided(seen.view, labels, probability)
@@ -97,8 +98,10 @@ class Canvas:
         view = decided.view
         new = np.array([0, *self.ids], np.uint8)[decided.labels][np.newaxis]
         here = self.labels[view.slices]
-        keep_old = (here > 0) & ((new == 0) | (self._held_over(view) >= decided.probability))
-        paste(np.where(keep_old, here, new), view, self.labels)
+        if here.any():
+            keep_old = (here > 0) & ((new == 0) | (self._held_over(view) >= decided.probability))
+            new = np.where(keep_old, here, new)
+        paste(new, view, self.labels)
         self._remember(decided)
 
     def _held_over(self, view: Region) -> Float:

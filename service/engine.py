@@ -15,7 +15,7 @@ from service.errors import BadParameter, ManifestError, UnknownPipeline, Unusabl
 from service.image import Image, Point, Region
 from service.loading import load_networks
 from service.manifest import Manifest, read_manifest
-from service.measure import Finding, findings
+from service.measure import Finding, Findings
 from service.network import GPU_MEMORY, Device
 from service.result import CascadeResult, Flag
 from service.stages import build_stage
@@ -59,7 +59,7 @@ class Answer:
     manifest: Manifest
     image: Image
     result: CascadeResult
-    findings: tuple[Finding, ...]
+    findings: Sequence[Finding]
     measurements: Mapping[str, float]
     flags: tuple[Flag, ...]
     provenance: Mapping[str, object]
@@ -167,13 +167,12 @@ class Engine:
         pipeline = self.chosen(image, request)
         start = time.perf_counter()
         result = pipeline.cascade.run(image, Ask(request.threshold, request.boxes, request.stage, request.points))
-        found = findings(result.mask, image, result.patches)
         elapsed = 1000 * (time.perf_counter() - start)
         return Answer(
             manifest=pipeline.manifest,
             image=image,
             result=result,
-            findings=found,
+            findings=Findings(result.mask, image, result.patches),
             measurements={},
             flags=(*image.flags, *result.flags),
             provenance=_provenance(pipeline, image),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import overload
 
 import cv2
 import numpy as np
@@ -71,6 +73,29 @@ def findings(mask: Mask, image: Image, patches: Sequence[Patch] = ()) -> tuple[F
     measured = [_finding(number, *pair, image, by_slice) for number, pair in enumerate(pairs, start=1)]
     nipples = [one.centroid_mm for one in measured if one.centroid_mm and NIPPLE in one.label.split("_")]
     return tuple(replace(one, location=locate(one.centroid_mm, image, nipples)) for one in measured)
+
+
+class Findings(Sequence[Finding]):
+    """The `findings` of a mask, measured when first looked at: who asks for the mask alone does not wait for them."""
+
+    def __init__(self, mask: Mask, image: Image, patches: Sequence[Patch]) -> None:
+        self._of = mask, image, patches
+
+    @cached_property
+    def _measured(self) -> tuple[Finding, ...]:
+        return findings(*self._of)
+
+    def __len__(self) -> int:
+        return len(self._measured)
+
+    @overload
+    def __getitem__(self, at: int) -> Finding: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Finding, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> Finding | tuple[Finding, ...]:
+        return self._measured[at]
 
 
 def found_components(mask: Mask, image: Image) -> list[tuple[str, Component]]:

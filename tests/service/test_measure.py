@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.image import Image, Mask, Region
-from service.measure import Finding, axes, findings
+from service.measure import Finding, Findings, axes, findings
 from service.result import Patch
 from service.source import Source
 
@@ -223,3 +223,12 @@ def test_no_score_where_no_probability_is_known() -> None:
 
 def test_an_empty_mask_has_no_findings() -> None:
     assert found(np.zeros((4, 4))) == ()
+
+
+def test_findings_that_wait_are_the_same() -> None:
+    labels = np.zeros((1, 12, 12), np.uint8)
+    labels[0, 2:5, 2:5] = labels[0, 8:10, 8:10] = 1
+    mask, image = Mask(labels, {1: "lesion"}), Image(np.zeros((1, 12, 12, 1), np.uint8))
+    later, now = Findings(mask, image, ()), findings(mask, image)
+    assert len(later) == 2
+    assert (tuple(later), later[0], later[:1]) == (now, now[0], now[:1])
