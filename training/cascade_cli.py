@@ -91,7 +91,7 @@ def export_all(recipes: RecipeFiles = None) -> None:
 
     done = []
     for one in run(recipes or recipes_in()):
-        said = one.problem or f"differs by {one.difference:.1e}"
+        said = f"differs by {one.difference.relative:.1e}" if one.difference else one.problem
         typer.echo(f"{one.network} at {one.size[0]} x {one.size[1]}: {said} ({one.seconds:.0f} s)", err=True)
         done.append(one)
     print_table(_table(done))
@@ -102,10 +102,12 @@ def export_all(recipes: RecipeFiles = None) -> None:
 
 
 def _table(done: Sequence[Exported]) -> Table:
-    table = Table("network", "recipes", "input", "parameters", "MB", "difference", "seconds", "problem")
+    """``difference`` is to max(1, largest output), ``of spread`` to how far a channel varies."""
+    counts = ("parameters", "MB", "difference", "of spread", "seconds")
+    table = Table("network", "recipes", "input", *counts, "problem")
     for one in done:
-        size = f"{one.size[0]} x {one.size[1]}"
-        difference = "" if one.difference is None else f"{one.difference:.1e}"
-        counted = (f"{one.parameters:.2f} M", f"{one.megabytes:.1f}", difference, f"{one.seconds:.0f}")
+        size, difference = f"{one.size[0]} x {one.size[1]}", one.difference
+        differs = (f"{difference.relative:.1e}", f"{difference.of_spread:.1e}") if difference else ("", "")
+        counted = (f"{one.parameters:.2f} M", f"{one.megabytes:.1f}", *differs, f"{one.seconds:.0f}")
         table.add_row(one.network, ", ".join(one.recipes), size, *counted, one.problem[:80])
     return table

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from training import yolo
+from torch import nn
+
 from training.cost import parameters
 from training.graphs import Graph, graphs
-from training.onnx_graph import check_export
+from training.onnx_graph import Difference, check_export
 from training.recipe import Recipe, build, read_recipe
-from training.yolo import is_yolo
+from training.yolo import YoloPlan, export_raw, is_yolo, yolo_class
 
 RECIPES = Path(__file__).parent / "recipes"
 WEIGHTS = "weights"
@@ -33,7 +34,7 @@ class Exported:
         size: height and width of its input.
         parameters: in millions.
         megabytes: of all its files.
-        difference: from torch, relative to the largest output; None where it failed.
+        difference: from torch; None where it failed.
         seconds: taken.
         problem: what went wrong, empty where nothing did.
     """
@@ -43,7 +44,7 @@ class Exported:
     size: tuple[int, int]
     parameters: float
     megabytes: float
-    difference: float | None
+    difference: Difference | None
     seconds: float
     problem: str = ""
 
@@ -82,30 +83,40 @@ def _plain(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"network": recipe.network.model_copy(update={"arguments": arguments})})
 
 
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """One file and the network in it."""
+
+    path: Path
+    network: nn.Module
+    difference: Difference
+
+
 def _exported(same: Sequence[Recipe]) -> Exported:
     start, recipe = time.perf_counter(), _plain(same[0])
     head = (tuple(one.name for one in same), recipe.network.path, recipe.input.size)
     try:
         with TemporaryDirectory() as folder:
-            made = _graphs(recipe, Path(folder))
-            files = [(one, _written(one, Path(folder))) for one in made]
-            worst = max(check_export(one.network, path, *one.shapes) for one, path in files)
-            megabytes = sum(path.stat().st_size for _, path in files) / 1e6
+            made = (_yolo if is_yolo(recipe) else _traced)(recipe, Path(folder))
+            megabytes = sum(one.path.stat().st_size for one in made) / 1e6
     except Exception as error:  # whatever it is, the others still want to be tried
         return Exported(*head, 0.0, 0.0, None, time.perf_counter() - start, f"{type(error).__name__}: {error}")
     count = sum(parameters(one.network) for one in made) / 1e6
+    worst = Difference(*(max(getattr(one.difference, by) for one in made) for by in ("relative", "of_spread")))
     return Exported(*head, count, megabytes, worst, time.perf_counter() - start)
 
 
-def _graphs(recipe: Recipe, folder: Path) -> tuple[Graph, ...]:
-    if not is_yolo(recipe):
-        return graphs(recipe, build(recipe.network, "network"))
-    plan: yolo.YoloPlan = build(recipe.network, "network")
-    network = yolo._for_export(yolo._ultralytics(folder)(plan.model).model)
-    return (Graph("network", network, [(recipe.channels, *recipe.input.size)], ["image"], ["boxes"]),)
+def _traced(recipe: Recipe, folder: Path) -> list[_Made]:
+    return [_checked(one, folder) for one in graphs(recipe, build(recipe.network, "network"))]
 
 
-def _written(graph: Graph, folder: Path) -> Path:
+def _checked(graph: Graph, folder: Path) -> _Made:
     path = folder / f"{graph.role}.onnx"
     path.write_bytes(graph.onnx().SerializeToString())
-    return path
+    return _Made(path, graph.network, check_export(graph.network, path, *graph.shapes))
+
+
+def _yolo(recipe: Recipe, folder: Path) -> list[_Made]:
+    plan: YoloPlan = build(recipe.network, "network")
+    network, path = yolo_class(folder)(plan.model).model, folder / "network.onnx"
+    return [_Made(path, network, export_raw(network, recipe.channels, recipe.input.size, path))]

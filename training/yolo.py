@@ -30,6 +30,7 @@ from service.manifest import Frozen
 from training.distributed import World
 from training.export import digest
 from training.onnx_graph import Difference, check_export, traced
+from training.prepare.disk import write_whole
 from training.recipe import Recipe, resolve
 from training.run_folder import describe
 from training.samples import CACHED_SIDE, Samples, lesion_boxes, load
@@ -73,8 +74,9 @@ def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -
     """Train, export and check; return the path of the ONNX file (batch, channels, h, w) to (batch, 4 + 1, anchors).
 
     Writes the pictures to ``out/data``, ultralytics' checkpoints and ``results.csv`` to ``out/ultralytics``, to
-    ``out/stage.yaml`` the block that a manifest needs, and recipe, environment and TensorBoard's events as `fit` does. The weights that are best on the validation part are exported;
-    the test fold is never read. With ``resume`` an interrupted run goes on after its last finished epoch.
+    ``out/stage.yaml`` the block that a manifest needs, and recipe, environment and TensorBoard's events as `fit` does.
+    The weights that are best on the validation part are exported; the test fold is never read. With ``resume`` an
+    interrupted run goes on after its last finished epoch.
 
     Raises:
         ModuleNotFoundError: ultralytics is not installed.

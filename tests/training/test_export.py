@@ -182,8 +182,8 @@ def test_the_difference_is_relative_to_the_largest_output() -> None:
             return self.by * 20 * (image - 0.5)
 
     graph = tiny_graphs.threshold(SIDE)
-    assert check_export(Scaled(1), graph, SHAPE) == pytest.approx(0, abs=1e-6)
-    assert check_export(Scaled(1 + 3e-5), graph, SHAPE) == pytest.approx(3e-5, rel=0.05)
+    assert check_export(Scaled(1), graph, SHAPE).relative == pytest.approx(0, abs=1e-6)
+    assert check_export(Scaled(1 + 3e-5), graph, SHAPE).relative == pytest.approx(3e-5, rel=0.05)
     with pytest.raises(ValueError, match=r"differ by 3\.0e-03 of the largest output"):
         check_export(Scaled(1 + 3e-3), graph, SHAPE)
 

@@ -53,9 +53,9 @@ def refused(*args, **kwargs):
 
 socket.getaddrinfo = socket.gethostbyname = socket.create_connection = socket.socket.connect = refused
 from training.recipe import read_recipe
-from training.yolo import CONFIG, _ultralytics, train_yolo
+from training.yolo import CONFIG, train_yolo, yolo_class
 recipe, data, out = read_recipe(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
-_ultralytics(out / CONFIG)
+yolo_class(out / CONFIG)
 from ultralytics.engine.trainer import BaseTrainer
 save = BaseTrainer.save_model
 
