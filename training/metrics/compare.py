@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import scipy
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], float]
+# Up to so many units every way to swap the methods is tried (4096), beyond it as many as EXCHANGES are drawn.
+EVERY_WAY, EXCHANGES, AT_ONCE = 12, 9999, 512
+# Of the largest possible sum: sums this close are equal, whatever the order they were added in.
+EQUAL = 1e-12
 
 
 def _average(sample: Values) -> float:
@@ -64,7 +69,9 @@ class Comparison:
     Attributes:
         difference: mean of one minus other.
         interval: 95 %, by resampling images or groups in pairs.
-        p_value: two-sided, Wilcoxon's signed-rank test; 1 where nothing differs.
+        p_value: two-sided, Wilcoxon's signed-rank test of a zero median; 1 where nothing differs.
+        p_mean: two-sided, of a zero mean difference, by exchanging the methods at random; it asks what the interval
+            asks, while ranks do not see how large the few large differences are.
         pairs: images that both methods have a value for.
         units: what the test counts as independent, images or groups.
     """
@@ -72,6 +79,7 @@ class Comparison:
     difference: float
     interval: tuple[float, float]
     p_value: float
+    p_mean: float
     pairs: int
     units: int
 
@@ -86,8 +94,8 @@ def paired_test(
 ) -> Comparison:
     """Compare values of two methods image by image; pairs with a NaN are left out.
 
-    With ``groups`` whole groups are resampled, and the signed-rank test takes the mean difference of each. Raises
-    ValueError for other lengths or without a pair.
+    With ``groups`` whole groups are resampled and exchanged, and the signed-rank test takes the mean difference of
+    each. Raises ValueError for other lengths or without a pair.
     """
     if len(one) != len(other):
         raise ValueError(
@@ -101,12 +109,43 @@ def paired_test(
     kept = None if groups is None else [name for name, use in zip(groups, there, strict=True) if use]
     units = difference[there] if members is None else _group_means(difference, members)
     interval = bootstrap_interval(difference[there].tolist(), groups=kept, draws=draws, seed=seed)
-    return Comparison(float(difference[there].mean()), interval, _signed_rank(units), int(there.sum()), len(units))
+    mean, chance = float(difference[there].mean()), _exchanged(_group_sums(difference, members), seed)
+    return Comparison(mean, interval, _signed_rank(units), chance, int(there.sum()), len(units))
 
 
 def _group_means(values: Values, members: list[NDArray[np.intp]]) -> Values:
     parts = [values[one][~np.isnan(values[one])] for one in members]
     return np.array([part.mean() for part in parts if len(part)])
+
+
+def _group_sums(values: Values, members: list[NDArray[np.intp]] | None) -> Values:
+    known = np.nan_to_num(values)
+    return known if members is None else np.array([known[one].sum() for one in members])
+
+
+def _exchanged(sums: Values, seed: int) -> float:
+    """Two-sided p of a zero mean by a paired permutation test: each group's difference may as well have the other sign.
+
+    ``sums`` are the groups' sums of differences, so that the mean is over images. The way they are counts as one of the
+    drawn ones, so that p is never 0.
+    """
+    sums = sums[sums != 0]
+    ways, extreme = 0, 0
+    limit = abs(sums.sum()) - EQUAL * np.abs(sums).sum()
+    for signs in _signs(len(sums), seed):
+        ways += len(signs)
+        extreme += int((np.abs(signs @ sums) >= limit).sum())
+    return extreme / ways if len(sums) <= EVERY_WAY else (extreme + 1) / (ways + 1)
+
+
+def _signs(units: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Rows of 1 and -1, (ways, units): all there are for few units, else drawn ones."""
+    if units <= EVERY_WAY:
+        yield np.array(list(product((1.0, -1.0), repeat=units))).reshape(2**units, units)
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, EXCHANGES, AT_ONCE):
+        yield rng.choice((1.0, -1.0), (min(AT_ONCE, EXCHANGES - start), units))
 
 
 def _signed_rank(differences: Values) -> float:

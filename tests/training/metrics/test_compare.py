@@ -56,21 +56,51 @@ def test_a_method_that_is_always_a_little_better() -> None:
 
 
 def test_five_wins_of_five() -> None:
-    """The exact test: 2 of 2^5 signs are as extreme."""
-    assert paired_test([5, 6, 7, 8, 9], [4, 4, 4, 4, 4]).p_value == pytest.approx(2 / 32)
+    """Both exact tests: 2 of 2^5 signs are as extreme."""
+    found = paired_test([5, 6, 7, 8, 9], [4, 4, 4, 4, 4])
+    assert found.p_value == found.p_mean == pytest.approx(2 / 32)
 
 
 def test_chance_alone_is_significant_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
-    found = [paired_test(*rng.random((2, 30)).tolist(), draws=1).p_value for _ in range(300)]
-    assert 0.02 <= np.mean([p < 0.05 for p in found]) <= 0.09
+    found = [paired_test(*rng.random((2, 30)).tolist(), draws=1) for _ in range(150)]
+    for name in ("p_value", "p_mean"):
+        assert 0.02 <= np.mean([getattr(one, name) < 0.05 for one in found]) <= 0.09
+
+
+def test_the_mean_and_the_ranks_are_different_questions() -> None:
+    """Thirty small losses and five large wins: the mean is about zero, the ranks are not."""
+    difference = [-0.02] * 30 + [0.15] * 5
+    found = paired_test(difference, [0.0] * 35)
+    assert found.interval[0] < 0 < found.interval[1]
+    assert found.p_mean > 0.2
+    assert found.p_value < 0.05
+
+
+def test_exchanging_by_hand() -> None:
+    """The sums of 1, 2, 4 with all eight signs are 7, 5, 3, 1 and their negatives."""
+    assert paired_test([1, 2, 4], [0, 0, 0]).p_mean == 2 / 8
+    assert paired_test([1, 2, -4], [0, 0, 0]).p_mean == 1
+    assert paired_test([1, -2, 4], [0, 0, 0]).p_mean == 6 / 8
+
+
+def test_drawn_exchanges_agree_with_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(0.3, 1, 11).tolist()
+    exact = paired_test(values, [0.0] * 11, draws=1).p_mean
+    monkeypatch.setattr("training.metrics.compare.EVERY_WAY", 0)
+    assert paired_test(values, [0.0] * 11, draws=1).p_mean == pytest.approx(exact, abs=0.02)
+
+
+def test_no_exchange_of_many_is_as_large_and_p_is_still_not_zero() -> None:
+    assert paired_test([1.0] * 60, [0.0] * 60, draws=1).p_mean == 1 / 10000
 
 
 @settings(max_examples=30, deadline=None)
 @given(VALUES)
 def test_a_method_against_itself(values: list[float]) -> None:
     found = paired_test(values, values, draws=5)
-    assert (found.difference, found.interval, found.p_value) == (0, (0, 0), 1)
+    assert (found.difference, found.interval, found.p_value, found.p_mean) == (0, (0, 0), 1, 1)
 
 
 @settings(max_examples=20, deadline=None)
@@ -80,6 +110,7 @@ def test_swapping_the_methods_turns_the_sign(pairs: list[tuple[float, float]]) -
     there, back = paired_test(one, other, draws=20), paired_test(other, one, draws=20)
     assert there.difference == pytest.approx(-back.difference, abs=1e-12)
     assert there.p_value == pytest.approx(back.p_value)
+    assert there.p_mean == pytest.approx(back.p_mean)
     assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]), abs=1e-12)
     assert 0 <= there.p_value <= 1
 
@@ -99,6 +130,7 @@ def test_groups_count_once() -> None:
     grouped, plain = (paired_test(one.tolist(), other.tolist(), groups=groups) for groups in (names, None))
     assert (grouped.pairs, grouped.units, plain.units) == (95, 19, 95)
     assert grouped.p_value > plain.p_value
+    assert grouped.p_mean > plain.p_mean
     assert np.ptp(grouped.interval) > 1.5 * np.ptp(plain.interval)
 
 

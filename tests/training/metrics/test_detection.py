@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.image import Region
-from training.metrics.detection import Candidates, froc, lesion_rates, match_boxes, match_masks
+from training.metrics.detection import Candidates, Responses, froc, lesion_rates, match_boxes, match_masks
 
 IMAGES = st.lists(
     st.integers(1, 3).flatmap(
@@ -114,3 +114,20 @@ def test_what_does_not_fit() -> None:
         lesion_rates([])
     with pytest.raises(ValueError, match=r"Found no lesions; wanted at least one\. A sensitivity needs"):
         froc([Candidates((0.5,), (None,), 0)])
+
+
+@given(IMAGES, st.data())
+def test_arrays_give_the_mean_sensitivity_of_the_curve(images: list[Candidates], data: st.DataObject) -> None:
+    places = st.integers(0, len(images) - 1)
+    drawn = data.draw(st.lists(places, min_size=1, max_size=6))
+    responses = Responses.of(images)
+    assert responses.mean(np.arange(len(images))) == pytest.approx(froc(images).mean())
+    assert responses.mean(np.array(drawn)) == pytest.approx(froc([images[one] for one in drawn]).mean())
+
+
+def test_pictures_without_a_lesion_have_no_sensitivity() -> None:
+    silent, alarmed = Candidates((), (), 0), Candidates((0.9,), (None,), 0)
+    assert math.isnan(Responses.of([silent, alarmed]).mean(np.arange(2)))
+    found = Candidates((0.8,), (0,), 1)
+    # At 1/8 to 1/2 false positives an image the alarm of 0.9 is one too many.
+    assert Responses.of([alarmed, found]).mean(np.arange(2)) == pytest.approx(5 / 7)
