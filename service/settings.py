@@ -33,6 +33,7 @@ class Settings(BaseSettings):
         device: where networks run: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``.
         gpu_memory: most that one network may take of a GPU, in bytes.
         access: ``off`` lets anyone who reaches the port use it, on any address.
+        access_keys: file of ``owner:sha256-of-key`` lines; with it the service may listen on any address.
         max_bytes: largest upload, in bytes.
         max_pixels: largest picture, in pixels, as its header declares it.
         min_side: smallest picture side, in pixels.
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")] = "auto"
     gpu_memory: Annotated[int, Field(ge=2**20)] = GPU_MEMORY
     access: Literal["on", "off"] = "on"
+    access_keys: Path | None = None
     max_bytes: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.max_bytes
     max_pixels: Annotated[int, Field(ge=1, le=PILLOW_GUARD)] = DEFAULT_LIMITS.max_pixels
     min_side: Annotated[int, Field(ge=1)] = DEFAULT_LIMITS.min_side

@@ -41,14 +41,15 @@ def serving(
     ready: bool = True,
     failed: Any = lambda _: None,
     decoders: Decoders = DECODERS,
+    host: str = "127.0.0.1",
 ) -> Iterator[Running]:
-    """A server on a free port of the loopback, stopped afterwards. ``engine`` may be a callable that opens one."""
+    """A server on a free port, stopped afterwards. ``engine`` may be a callable that opens one."""
     opener = engine if callable(engine) else lambda _: engine
     app = create_app(settings, opener, failed, decoders)
-    listener = listen("127.0.0.1", 0)
+    listener = listen(host, 0)
     server = Server(server_config(app, settings), app.state.service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    url = f"http://{host}:{listener.getsockname()[1]}"
     thread.start()
     try:
         with httpx.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as client:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problem
-from service.api.access import check_request
+from service.api.access import OWNER, check_request
 from service.api.runner import Abandoned
 from service.api.state import Service, service_of
 from service.errors import InputError
@@ -39,7 +39,7 @@ class Front:
             return
         exchange = _Exchange(scope, send)
         try:
-            check_request(scope, exchange.service.settings.access)
+            exchange.admit()
             await self._app(exchange.scope, receive, exchange.send)
         except InputError as error:
             await exchange.answer(problem.of_error(error).response(), receive)
@@ -64,6 +64,10 @@ class _Exchange:
         self._send = send
         self._status: int | None = None
         self._start = time.perf_counter()
+
+    def admit(self) -> None:
+        """Find out who asks. Raises InputError when nobody may who asks like this."""
+        self.scope = {**self.scope, OWNER: check_request(self.scope, self.service.settings.access, self.service.keys)}
 
     async def send(self, message: Message) -> None:
         """Pass a message on, with the headers that every answer carries."""

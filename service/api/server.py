@@ -47,8 +47,6 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
 
     Raises SetupError when the address must not or cannot be taken, or a pipeline cannot be loaded.
     """
-    check_address(host, settings.access)
-    listener = listen(host, port)
     failures: list[BaseException] = []
 
     def failed(error: BaseException) -> None:
@@ -56,6 +54,8 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         server.should_exit = True
 
     app = create_app(settings, failed=failed)
+    check_address(host, settings.access, app.state.service.keys)
+    listener = listen(host, port)
     server = Server(server_config(app, settings), app.state.service)
     announce(_url(host, listener.getsockname()[1]))
     server.run(sockets=[listener])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from starlette.requests import HTTPConnection
 
 from service.answers import outputs
+from service.api.keys import Keys
 from service.api.metrics import Metrics
 from service.api.runner import Runner
 from service.decoding.pool import Decoders
@@ -22,12 +23,14 @@ Opener = Callable[[Settings], Engine]
 class Service:
     """The state behind all routes of one app.
 
-    ``decoders`` given from outside are shared: they are not closed here.
+    ``decoders`` given from outside are shared: they are not closed here. Raises SetupError for keys that
+    cannot be read.
     """
 
     def __init__(self, settings: Settings, decoders: Decoders | None = None) -> None:
         self.settings = settings
         self.limits = settings.limits
+        self.keys = Keys(settings.access_keys) if settings.access_keys else None
         self.runner = Runner(settings.slots, settings.queue_length)
         self.decoders = decoders or Decoders(settings.decoder_bounds)
         self._owns_decoders = decoders is None

@@ -20,6 +20,7 @@ from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from service import __version__, cli, doctor, engine, settings
+from service.cli import installed as about
 from service.errors import SetupError, WeightsError
 from tests import tiny_pipeline
 from tests.service.formats.dicom_sources import ultrasound_file
@@ -27,7 +28,7 @@ from tests.service.test_api_segment import EXPECTED, SQUARE, png
 from tests.serving import until
 from tests.tiny_pipeline import square
 
-ROOT = Path(cli.__file__).parent.parent
+ROOT = Path(cli.__file__).parents[2]
 
 
 pytestmark = pytest.mark.usefixtures("loggers_restored")
@@ -295,7 +296,7 @@ def test_main_tells_a_setup_error_and_exits_3(
     def opener(_: settings.Settings) -> engine.Engine:
         raise WeightsError("x.onnx: altered", "the digest", "Restore [it].")
 
-    monkeypatch.setattr(cli, "open_engine", opener)
+    monkeypatch.setattr(about, "open_engine", opener)
     monkeypatch.setattr(sys, "argv", ["breast-cascade", "pipelines"])
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -305,7 +306,7 @@ def test_main_tells_a_setup_error_and_exits_3(
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--host", "0.0.0.0"], "BREAST_CASCADE_ACCESS=off"), (["--host", "192.0.2.1"], "access control")],
+    [(["--host", "0.0.0.0"], "BREAST_CASCADE_ACCESS=off"), (["--host", "192.0.2.1"], "breast-cascade keys add")],
 )
 def test_serve_elsewhere_is_refused(arguments: list[str], said: str) -> None:
     with pytest.raises(SetupError, match=said):

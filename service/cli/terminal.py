@@ -1,0 +1,43 @@
+"""What the commands share: exit codes, where text goes, and how input errors become errors of the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from service.errors import InputError
+
+Result = TypeVar("Result")
+
+# 2 is the shell's own for a command that was written wrongly.
+FAILED_INPUT, FAILED_SETUP = 1, 3
+PIPE_WIDTH = 1000
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def usage(look: Callable[[], Result]) -> Result:
+    """What ``look`` gives; an input error in it is one of the command line itself."""
+    try:
+        return look()
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def stdout() -> Console:
+    """For tables. In a pipe nothing is folded to the width of a terminal that is not there."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def table(*headings: str) -> Table:
+    """An empty table."""
+    empty = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        empty.add_column(heading, overflow="fold")
+    return empty
