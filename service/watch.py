@@ -1,39 +1,45 @@
-"""What runs a volume looks on while it runs: told of progress, able to end the work, keeper of its checkpoints."""
+"""Who waits for a long run: told of progress, able to end it, keeper of its checkpoints."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 
 class Watch(Protocol):
-    """Whoever waits for a long run.
-
-    The run calls from its own thread, between batches. What `load` gives may be stale, damaged or of another run: the
-    run checks it and starts from zero where it does not fit.
-    """
+    """Told of a run's progress between two batches, in the run's own thread."""
 
     def step(self, stage: str, done: int, total: int) -> None:
         """So many of the views of ``stage`` are done, 0 to ``total``. An exception raised here ends the run."""
         ...
 
+
+@runtime_checkable
+class Keeper(Watch, Protocol):
+    """A watch that keeps checkpoints, too.
+
+    What `load` gives may be stale, damaged or of another run: it is checked, and the run starts from zero where it does
+    not fit.
+    """
+
     def load(self) -> bytes | None:
-        """The bytes last saved for this very work, or None. Called once, before the first step."""
+        """What was last saved for this work, or None. Called once, before the first step."""
         ...
 
     def save(self, state: bytes) -> None:
-        """Keep the state of the run, in the place of what was saved before. An exception raised here ends the run."""
+        """Keep this in the place of what was saved before. An exception raised here ends the run."""
         ...
 
 
-class Quiet:
-    """Watches nothing and keeps nothing."""
+@dataclass(frozen=True)
+class Checked:
+    """A watch that only asks whether to go on: ``check`` raises to end the run."""
 
-    def step(self, stage: str, done: int, total: int) -> None: ...
+    check: Callable[[], None]
 
-    def load(self) -> bytes | None:
-        return None
-
-    def save(self, state: bytes) -> None: ...
+    def step(self, stage: str, done: int, total: int) -> None:
+        self.check()
 
 
-QUIET = Quiet()
+QUIET = Checked(lambda: None)
