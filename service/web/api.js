@@ -16,10 +16,20 @@ const UNREACHABLE = {
   code: "unreachable",
 };
 
+const KEPT = "breast-cascade-key";
+
+/** Send this key with every request of this tab from now on. */
+export const useKey = (key) => sessionStorage.setItem(KEPT, key);
+
+const headers = () => {
+  const key = sessionStorage.getItem(KEPT);
+  return key ? { Authorization: `Bearer ${key}` } : {};
+};
+
 async function call(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { cache: "no-store", ...options });
+    response = await fetch(path, { cache: "no-store", headers: headers(), ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(UNREACHABLE);
@@ -57,8 +67,12 @@ export function pipeline(name, version) {
 /** Bundled phantoms as [{name, pipeline, title}]. */
 export const samples = async () => (await json("/samples")).samples;
 
-/** Where the browser finds a bundled phantom. */
-export const sampleUrl = (name) => `/samples/${encodeURIComponent(name)}`;
+const sampleUrl = (name) => `/samples/${encodeURIComponent(name)}`;
+
+/** Let an <img> show a bundled phantom; a browser sends no key for a picture's address. */
+export async function showSample(image, name) {
+  image.src = sessionStorage.getItem(KEPT) ? URL.createObjectURL(await sampleFile(name)) : sampleUrl(name);
+}
 
 /** A bundled phantom as a File, so that it takes the same way as a chosen picture. */
 export async function sampleFile(name) {
@@ -90,6 +104,8 @@ export function curlLine(file, ask) {
   const parts = [
     `curl --data-binary ${quoted(`@${file.name}`)}`,
     `-H ${quoted(`Content-Type: ${type}`)}`,
+    // The shell puts the key in, so that it is not copied around with the line.
+    ...(sessionStorage.getItem(KEPT) ? ['-H "Authorization: Bearer $BREAST_CASCADE_KEY"'] : []),
     quoted(`${location.origin}/segment?${query}`),
   ];
   return parts.join(" \\\n  ");

@@ -1,5 +1,6 @@
 // The page: holds what was chosen and what was answered, and lets the other modules draw it.
 
+import { askForKey, wireKey } from "./access.js";
 import * as api from "./api.js";
 import { BoxFields } from "./box.js";
 import { renderMarkdown } from "./card.js";
@@ -29,10 +30,16 @@ start();
 async function start() {
   wireViewTools(viewer);
   wireDrop(open);
+  wireKey(load);
   byId("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     run();
   });
+  await load();
+}
+
+async function load() {
+  byId("problem").replaceChildren();
   try {
     picker.fill(await api.pipelines());
     await pipelineChanged(false);
@@ -45,10 +52,12 @@ async function start() {
 }
 
 function showSamples(samples) {
-  byId("samples").replaceChildren(...samples.map(({ name, pipeline, title }) =>
-    el("li", {}, el("button", { type: "button", class: "sample", onclick: () => openSample(name, pipeline) },
-      el("img", { src: api.sampleUrl(name), alt: "", width: "72", height: "54", loading: "lazy" }),
-      el("span", {}, title ?? name)))));
+  byId("samples").replaceChildren(...samples.map(({ name, pipeline, title }) => {
+    const image = el("img", { alt: "", width: "72", height: "54", loading: "lazy" });
+    api.showSample(image, name).catch(showProblem);
+    return el("li", {}, el("button", { type: "button", class: "sample", onclick: () => openSample(name, pipeline) },
+      image, el("span", {}, title ?? name)));
+  }));
   byId("samples-block").hidden = samples.length === 0;
 }
 
@@ -265,6 +274,7 @@ function clearAnswer() {
 
 function showProblem(error) {
   if (!(error instanceof api.Problem)) console.warn(error);
+  if (error.status === 401) askForKey();
   clearAnswer();
   byId("waiting").hidden = true;
   byId("problem").replaceChildren(report.problemNode(error));
