@@ -73,6 +73,11 @@ class Device:
         return Device(kind, int(index or 0), threads, memory)
 
 
+def built_for_gpu() -> bool:
+    """Whether the ONNX Runtime installed here could use a GPU, if there is one."""
+    return CUDA in onnxruntime.get_available_providers()
+
+
 class OnnxNetwork:
     """A network in ONNX Runtime, loaded from bytes (a graph that points to other files is refused).
 

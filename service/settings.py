@@ -1,4 +1,7 @@
-"""Settings from the environment, all under the prefix ``BREAST_CASCADE_``, and how many cores this process may use."""
+"""Settings from the environment, all under the prefix ``BREAST_CASCADE_``, and how many cores this process may use.
+
+A file /run/secrets/BREAST_CASCADE_<FIELD> counts as well, where containers get their secrets; the environment wins.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ from service.decoding.bounds import DEFAULT_BOUNDS, LEAST_MEMORY, MOST_PROCESSES
 from service.engine import BUNDLED
 from service.errors import SetupError
 from service.formats.limits import DEFAULT_LIMITS, PILLOW_GUARD, Limits
-from service.network import GPU_MEMORY
+from service.network import GPU_MEMORY, built_for_gpu
 
 PREFIX = "BREAST_CASCADE_"
 CGROUP = Path("/sys/fs/cgroup")
+SECRETS = Path("/run/secrets")
 
 
 def _data_home() -> Path:
@@ -46,7 +50,19 @@ class Settings(BaseSettings):
         slots: requests worked on at the same time.
         threads: per network run; unset means as many as the CPU quota allows.
         receive_timeout: longest silence of a client in the middle of an upload, in seconds.
-        drain_timeout: longest wait for running work when the service is told to stop, in seconds.
+        drain_timeout: longest wait for running work when the service or a worker is told to stop, in seconds.
+        broker_url: Redis that tells workers of waiting jobs, ``redis://...``; unset, files under ``data_dir`` do.
+        database_url: rows of jobs, ``sqlite:////...`` or ``postgresql://...``; unset, SQLite under ``data_dir``.
+        store_url: files of jobs, ``file:///...`` or ``s3://...``; unset, a folder under ``data_dir``.
+        jobs_device: class of workers that new jobs wait for, ``cpu`` or ``cuda``; unset, the class of ``device``.
+        workers_embedded: 1 lets `serve` start and watch a worker of its own as soon as an item waits, 0 does not;
+            unset, 1 where ``broker_url`` is unset.
+        lease_seconds: how long a worker that fell silent keeps its item, in seconds.
+        item_seconds: longest time one item may take; its worker process ends then, in seconds.
+        max_waiting_items: items of jobs that may wait before new jobs are answered 429.
+        keep_days: how long a finished job is kept, in days.
+        keep_bytes: most that jobs may keep in the store; the oldest finished ones go first. Unset, no limit.
+        min_free_bytes: room that new jobs leave in the store; below it they are answered 507.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
@@ -70,6 +86,17 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=1)] | None = None
     receive_timeout: Annotated[float, Field(gt=0)] = 20.0
     drain_timeout: Annotated[float, Field(ge=0)] = 30.0
+    broker_url: Annotated[str, Field(pattern=r"^rediss?://")] | None = None
+    database_url: Annotated[str, Field(pattern=r"^(sqlite:////|postgresql(\+psycopg)?://)")] | None = None
+    store_url: Annotated[str, Field(pattern=r"^(file:///|s3://)")] | None = None
+    jobs_device: Literal["cpu", "cuda"] | None = None
+    workers_embedded: Annotated[int, Field(ge=0, le=1)] | None = None
+    lease_seconds: Annotated[float, Field(ge=0.5, le=600)] = 15.0
+    item_seconds: Annotated[float, Field(ge=1)] = 3600.0
+    max_waiting_items: Annotated[int, Field(ge=1)] = 20_000
+    keep_days: Annotated[float, Field(gt=0)] = 7.0
+    keep_bytes: Annotated[int, Field(ge=0)] | None = None
+    min_free_bytes: Annotated[int, Field(ge=0)] = 2**30
 
     @property
     def pipeline_roots(self) -> tuple[Path, ...]:
@@ -91,17 +118,39 @@ class Settings(BaseSettings):
         """Threads of one network run: as set, else as the CPU quota allows."""
         return self.threads or available_threads()
 
+    @property
+    def jobs_database(self) -> str:
+        """Address of the rows of jobs."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'jobs' / 'jobs.sqlite'}"
 
-def read_settings() -> Settings:
+    @property
+    def jobs_store(self) -> str:
+        """Address of the files of jobs."""
+        return self.store_url or (self.data_dir.absolute() / "jobs" / "files").as_uri()
+
+    @property
+    def device_class(self) -> Literal["cpu", "cuda"]:
+        """Which items a worker with these settings takes."""
+        return "cuda" if self.device.startswith("cuda") or (self.device == "auto" and built_for_gpu()) else "cpu"
+
+    @property
+    def embeds_worker(self) -> bool:
+        """Whether `serve` has a worker of its own."""
+        return self.broker_url is None if self.workers_embedded is None else bool(self.workers_embedded)
+
+
+def read_settings(secrets: Path = SECRETS) -> Settings:
     """Settings of this process. Raises SetupError naming the variable, what it holds and what it should."""
     try:
-        return Settings()
+        return Settings(_secrets_dir=secrets if secrets.is_dir() else None)
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        # Such an address may hold a password.
+        found = "..." if name.endswith("_URL") else f"{first['input']!r:.80}"
         raise SetupError(
-            f"{name}={first['input']!r:.80}", first["msg"], f"Set {name} to such a value or unset it.", "bad_setting"
-        ) from error
+            f"{name}={found}", first["msg"], f"Set {name} to such a value or unset it.", "bad_setting"
+        ) from (None if name.endswith("_URL") else error)
 
 
 def available_threads(cgroup: Path = CGROUP) -> int:
