@@ -1,20 +1,162 @@
-"""The database behind jobs: SQLite or PostgreSQL."""
+"""The database behind jobs: SQLite or PostgreSQL, in short transactions that either write at once or only read."""
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from service.errors import BreastCascadeError, DatabaseAway, DiskFull, SetupError
+from service.jobs import migrate
+
+_POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+_WANTED = "sqlite:////folder/file or postgresql://user:password@host/name"
+# Any number will do, as long as it stays the same: PostgreSQL's advisory locks are named by one.
+_UPGRADE_LOCK = 0x6272656173
+# A process that is stopped in the middle of a transaction must not hold up all others.
+_IDLE_SECONDS = 15
+_SILENT_MS = 15_000
+_NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "53100"})
+# SQLite says so of a statement that is wrong, such as one for a table that is not there.
+_OURS = "SQLITE_ERROR"
+
 
 class Database:
-    """An open database."""
+    """An open database. Connections are made when needed and kept; threads may share it, forked children may not."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._reading = engine
+        self._writing = engine.execution_options(writes=True)
 
     @classmethod
-    def open(cls, url: str) -> Database:
-        """Open ``sqlite:////path/to/file`` or ``postgresql://...``. Raises SetupError for any other address."""
-        raise NotImplementedError
+    def open(cls, url: str, *, patience_s: float = 30.0) -> Database:
+        """Open ``sqlite:////path/to/file`` or ``postgresql://...``.
+
+        ``patience_s``: how long a statement waits for others' locks. Raises SetupError for any other address.
+        """
+        address = _parsed(url)
+        engine = _sqlite(address, patience_s) if address.drivername == "sqlite" else _postgresql(address, patience_s)
+        return cls(engine)
 
     def upgrade(self) -> None:
-        """Bring the tables to this version, under a lock. Raises SetupError for tables of a later version."""
-        raise NotImplementedError
+        """Bring the tables to this version, under a lock.
+
+        Raises SetupError for tables of a later version, DatabaseAway when the database does not answer.
+        """
+        with self.write() as link:
+            if link.dialect.name == "postgresql":
+                link.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
+            migrate.to_head(link)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the rows and writes nothing."""
+        with _translated(), self._reading.begin() as link:
+            yield link
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: whole, or not at all when its block raises.
+
+        Raises DatabaseAway when the database does not answer in time, DiskFull when it has no room.
+        """
+        with _translated(), self._writing.begin() as link:
+            yield link
 
     def close(self) -> None:
         """Close all connections."""
-        raise NotImplementedError
+        self._reading.dispose()
+
+
+def insert(link: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say ON CONFLICT: both databases know it, in the same words."""
+    return sqlite.insert(table) if link.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        # The address may hold a password: it is not repeated, nor the error that quotes it.
+        raise SetupError("a database URL that is none", _WANTED, "Correct BREAST_CASCADE_DATABASE_URL.") from None
+    if address.drivername in _POSTGRESQL:
+        return address.set(drivername="postgresql+psycopg")
+    if address.drivername != "sqlite" or not address.database or address.database == ":memory:":
+        raise SetupError(
+            f"a database URL of kind {address.drivername}", _WANTED, "Correct BREAST_CASCADE_DATABASE_URL."
+        )
+    return address
+
+
+def _sqlite(address: URL, patience_s: float) -> Engine:
+    Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(address, connect_args={"timeout": patience_s}, hide_parameters=True)
+    event.listen(engine, "connect", lambda raw, _: _prepare(raw, patience_s))
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(raw: sqlite3.Connection, patience_s: float) -> None:
+    # The driver would begin its own transactions, and too late: only at the first write.
+    raw.isolation_level = None
+    _write_ahead(raw, time.monotonic() + patience_s)
+    raw.execute("PRAGMA synchronous = FULL")
+    raw.execute("PRAGMA foreign_keys = ON")
+
+
+def _write_ahead(raw: sqlite3.Connection, deadline: float) -> None:
+    # The switch asks for the file alone and, unlike any other statement, does not wait for it.
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _begin(link: Connection) -> None:
+    writes = link.get_execution_options().get("writes", False)
+    link.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(address: URL, patience_s: float) -> Engine:
+    limits = f"-c lock_timeout={int(patience_s * 1000)} -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
+    return create_engine(
+        address,
+        connect_args={"connect_timeout": 5, "tcp_user_timeout": _SILENT_MS, "options": limits},
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise _away("all its connections in use") from error
+    except OperationalError as error:
+        name = str(getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or "")
+        if name == _OURS:
+            raise
+        raise _named(name) from error
+
+
+def _named(name: str) -> BreastCascadeError:
+    if name in _NO_ROOM:
+        return DiskFull("no room for the database to write", "some", "Free space where the database lies.")
+    return _away(f"no answer ({name or 'no connection'})")
+
+
+def _away(found: str) -> DatabaseAway:
+    return DatabaseAway(f"{found} from the jobs' database", "one in time", "Try again in a few seconds.")

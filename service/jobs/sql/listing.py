@@ -1,0 +1,63 @@
+"""Questions about jobs and items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select
+
+from service.errors import UnknownJob
+from service.jobs.model import DeviceClass, ItemRow
+from service.jobs.sql.values import AnyRow, item_row
+from service.jobs.tables import ITEMS, JOBS, clock, fixed
+
+
+def job(link: Connection, job_id: str, owner: str, *, hold: bool = False) -> AnyRow:
+    """The row of an owner's job, locked when ``hold``. Raises UnknownJob."""
+    query = select(JOBS).where(JOBS.c.id == job_id, JOBS.c.owner == owner)
+    row = link.execute(query.with_for_update() if hold else query).first()
+    if row is None:
+        raise UnknownJob("no job of this id", "the id of one of your jobs", "See GET /jobs for them.")
+    return row
+
+
+def jobs(link: Connection, owner: str, limit: int, offset: int) -> Sequence[AnyRow]:
+    """Rows of an owner's jobs, the latest first."""
+    latest = select(JOBS).where(JOBS.c.owner == owner).order_by(JOBS.c.created.desc(), JOBS.c.id.desc())
+    return link.execute(latest.limit(limit).offset(offset)).all()
+
+
+def items(link: Connection, job_id: str, limit: int, offset: int) -> tuple[ItemRow, ...]:
+    """Items of a job by n."""
+    # By n itself, not by counting rows away: a page far behind costs no more than the first.
+    page = and_(ITEMS.c.job_id == job_id, ITEMS.c.n >= offset, ITEMS.c.n < offset + limit)
+    return tuple(item_row(row) for row in link.execute(select(ITEMS).where(page).order_by(ITEMS.c.n)))
+
+
+def item(link: Connection, job_id: str, n: int) -> ItemRow:
+    """One item of a job. Raises UnknownJob."""
+    row = link.execute(select(ITEMS).where(ITEMS.c.job_id == job_id, ITEMS.c.n == n)).first()
+    if row is None:
+        raise UnknownJob(f"no item {n} in this job", "one of its items", "See GET /jobs/{id} for them.", "unknown_item")
+    return item_row(row)
+
+
+def waiting(link: Connection, device: DeviceClass) -> int:
+    """Items that wait."""
+    query = select(func.coalesce(func.sum(JOBS.c.waiting), 0))
+    return int(link.scalar(query.where(JOBS.c.waiting > fixed(0), JOBS.c.device == device)) or 0)
+
+
+def running(link: Connection, device: DeviceClass) -> int:
+    """Items in the hands of workers."""
+    return _number(link, device, ITEMS.c.state == fixed("running"))
+
+
+def ended_within(link: Connection, device: DeviceClass, seconds: float) -> int:
+    """Items that workers ended lately."""
+    return _number(link, device, ITEMS.c.ended > clock() - seconds)
+
+
+def _number(link: Connection, device: DeviceClass, which: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(ITEMS).join(JOBS).where(which, JOBS.c.device == device)
+    return int(link.scalar(query) or 0)
