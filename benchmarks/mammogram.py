@@ -2,9 +2,10 @@
 
     python benchmarks/mammogram.py [--size H,W] [--rounds N] [--json]
 
-One picture of 16 bits, 4096 x 3328 pixels unless told, goes through ``POST /segment?format=mask`` twice: as PNG and as DICOM in
-JPEG 2000 lossless. Prints, from one run, the medians of both answers and of the bare decode of the JPEG 2000 stream in
-this process. Exit status 1 when the DICOM answer exceeds the PNG answer by more than 1.3 times the bare decode.
+One picture of 16 bits, 4096 x 3328 pixels unless told, goes through ``POST /segment?format=mask`` twice: as PNG and
+as DICOM in JPEG 2000 lossless. Prints, from one run, the medians of both answers and of the bare decode of the JPEG
+2000 stream in this process. Exit status 1 when the DICOM answer exceeds the PNG answer by more than 1.3 times the
+bare decode.
 
 The bundled ultrasound pipeline stands in, told to be one for mammograms: its networks do not matter here, and are the
 same for both.
