@@ -57,7 +57,7 @@ def _item(job_id: str, n: int, item: NewItem) -> dict[str, Any]:
     return {
         "job_id": job_id,
         "n": n,
-        "name": item.name,
+        "name": _label(item.name),
         "kind": item.kind,
         "key": item.key,
         "sha256": item.sha256,
@@ -72,3 +72,8 @@ def _item(job_id: str, n: int, item: NewItem) -> dict[str, Any]:
         "deaths": 0,
         "token": 0,
     }
+
+
+def _label(name: str) -> str:
+    # PostgreSQL keeps no NUL, and neither database half a surrogate pair; clients send both.
+    return name.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
