@@ -1,7 +1,8 @@
 """Measure one trained network on the cases of a part: every prediction, a row for each image, a summary.
 
 ``predictions/<case>.png`` (indexed, pixel value = label, on the image's grid), ``scores.csv`` (`training.scores`) and
-``summary.json``, which says on what, where the network looked and by which weights.
+``summary.json``, which says on what, where the network looked and by which weights. For classifiers see
+`training.evaluate_classifier`.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ from training.recipe import Recipe
 from training.samples import region_of
 from training.sampling import parts_of
 from training.scores import Score, read_scores, score_labels, write_scores
-from training.summary import CONVENTION, as_json, sets
+from training.summary import CONVENTION, as_json, curve, plain, sets
+from training.volume_scores import Slice, Volumes
 
 PREDICTIONS, SCORES, SUMMARY = "predictions", "scores.csv", "summary.json"
+# Raised when the same network on the same cases would get other scores, so that older ones are not taken for them.
+EDITION = 2
 Boxes = Mapping[str, Sequence[Region]]
 
 
@@ -87,8 +91,8 @@ def evaluate_run(
     """
     network = predictor(run)
     chosen = regions or natural_regions(network.recipe, boxes)
-    key = _key(run, images, chosen, boxes)
-    if _known(out) == key:
+    key = key_of(run, images, chosen, boxes)
+    if key_in(out) == key:
         return read_scores(out / SCORES)
     subject = Subject(network, chosen, boxes or {})
     rows, bins = _measured(subject, images, out)
@@ -98,8 +102,8 @@ def evaluate_run(
     return rows
 
 
-def _key(run: Path, images: Images, regions: Regions, boxes: Boxes | None) -> dict[str, Any]:
-    """What decides about every score."""
+def key_of(run: Path, images: Images, regions: Regions, boxes: Boxes | None) -> dict[str, Any]:
+    """What decides about every score of an evaluation."""
     told = {case.name: [list(box.box) for box in (boxes or {}).get(case.name, ())] for case in images.cases}
     used = json.dumps(told if regions is Regions.detector else sorted(told)).encode()
     return {
@@ -109,25 +113,28 @@ def _key(run: Path, images: Images, regions: Regions, boxes: Boxes | None) -> di
         "images": len(images.cases),
         "regions": str(regions),
         "cases": hashlib.sha256(used).hexdigest(),
+        "edition": EDITION,
     }
 
 
-def _known(out: Path) -> dict[str, Any] | None:
+def key_in(out: Path) -> dict[str, Any] | None:
     """The key of a finished evaluation."""
     if not (out / SUMMARY).is_file():
         return None
     content = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
-    return {name: content.get(name) for name in ("run", "weights", "on", "images", "regions", "cases")}
+    return {name: content.get(name) for name in ("run", "weights", "on", "images", "regions", "cases", "edition")}
 
 
 def _measured(subject: Subject, images: Images, out: Path) -> tuple[list[Score], Reliability]:
     (out / PREDICTIONS).mkdir(parents=True, exist_ok=True)
     rows: list[Score] = []
     bins: list[Reliability] = []
+    volumes = Volumes.of(images.cases, subject.names)
     for case in track(images.cases, f"{subject.recipe.name} on {images.name}", console=Console(stderr=True)):
         guess = subject.guess(case)
         _write_prediction(guess.labels, prediction_of(out, case))
-        rows += score_labels(case, subject.names, guess.labels, guess.truth)
+        rows += score_labels(case, subject.names, guess.labels, guess.truth, guess.probability)
+        rows += volumes.add(Slice(case, guess.labels, guess.truth))
         bins.append(reliability(guess.foreground, guess.truth > 0))
     return rows, sum(bins[1:], bins[0])
 
@@ -141,9 +148,18 @@ def _write_prediction(labels: Labels, path: Path) -> None:
 
 def _summary(rows: Sequence[Score], bins: Reliability) -> dict[str, Any]:
     names = dict.fromkeys(row.label for row in rows)
-    labels = {name: as_json(sets([row for row in rows if row.label == name])) for name in names}
+    by_label = {name: [row for row in rows if row.label == name] for name in names}
+    return {
+        "labels": {name: as_json(sets(some)) for name, some in by_label.items()},
+        "froc": plain({name: curve(some) for name, some in by_label.items()}),
+        "calibration": calibration(bins),
+    }
+
+
+def calibration(bins: Reliability) -> dict[str, Any]:
+    """Calibration error and bins as `read_calibration` reads them."""
     parts = {name: getattr(bins, name).tolist() for name in ("counts", "probabilities", "positives")}
-    return {"labels": labels, "calibration": {"error": round(bins.error, 6), **parts}}
+    return {"error": round(bins.error, 6), **parts}
 
 
 def prediction_of(out: Path, case: Case) -> Path:

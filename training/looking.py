@@ -32,6 +32,7 @@ class Guess:
         truth: labels (height, width) 0, 1, ..., ignored pixels 0.
         labels: the network's, likewise.
         foreground: probability 0 to 1 that a pixel is of any label (height, width).
+        probability: of each label (labels, height, width), without the background.
         boxes: where it looked, None for the whole picture.
     """
 
@@ -39,6 +40,7 @@ class Guess:
     truth: Labels
     labels: Labels
     foreground: Float
+    probability: Float
     boxes: Sequence[Region] | None
 
 
@@ -79,7 +81,9 @@ class Subject:
         case raises.
         """
         if self.recipe.task not in MASKS:
-            raise ValueError(f"Found task {self.recipe.task}; wanted one that outlines. Measure classifiers elsewhere.")
+            raise ValueError(
+                f"Found task {self.recipe.task}; wanted one that outlines. Measure classifiers by evaluate-run."
+            )
         image, mask = case.read_image(), case.read_mask()
         ignored = mask == self.recipe.ignore
         truth = np.where(ignored, 0, mask if self.recipe.task in EXCLUSIVE else mask > 0).astype(np.uint8)
@@ -87,7 +91,7 @@ class Subject:
         probability = self._looking(image, boxes=boxes, depth=_depth(case))
         labels, foreground = _decided(probability)
         labels[ignored] = 0
-        return Guess(image, truth, labels, foreground, boxes)
+        return Guess(image, truth, labels, foreground, _of_labels(probability), boxes)
 
     def _boxes(self, case: Case, truth: Labels, image: Picture) -> Sequence[Region] | None:
         if self.regions is Regions.truth:
@@ -108,6 +112,11 @@ def _decided(probability: Float) -> tuple[Labels, Float]:
     if len(probability) == 1:
         return (probability[0] > 0.5).astype(np.uint8), probability[0]
     return probability.argmax(axis=0).astype(np.uint8), np.clip(1 - probability[0], 0, 1)
+
+
+def _of_labels(probability: Float) -> Float:
+    """Without the background, where there is one."""
+    return probability if len(probability) == 1 else probability[1:]
 
 
 def _depth(case: Case) -> NDArray[Any] | None:

@@ -17,7 +17,21 @@ from training.summary import Figure, Set, chosen, difference, sets
 from training.trained import Trained
 
 MARKDOWN, CSV, PLOT = "table.md", "table.csv", "quality_against_cost.png"
-SHOWN = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall", "hd95_px": "HD95 px"}
+OVERLAP = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall"}
+BORDERS = {
+    "hd95_mm": "HD95 mm",
+    "hd95_px": "HD95 px",
+    "surface_dice_2mm": "surface Dice 2 mm",
+    "surface_dice_2px": "surface Dice 2 px",
+}
+LESIONS = {
+    "lesion_sensitivity": "lesion sensitivity",
+    "false_positives_per_image": "false positives per image",
+    "froc": "FROC",
+    "solidity": "solidity",
+}
+SHOWN = {**OVERLAP, **BORDERS, **LESIONS}
+WHO, COMPARED = ("method", "regions"), ("ΔDice", "p of the mean", "p of the ranks")
 OF_METHOD = (
     "parameters",
     "gmac",
@@ -36,15 +50,22 @@ COLUMNS = (
     *("images", "empty_truth", "both_empty", "groups"),
     *(f"{key}_{part}" for key in SHOWN for part in OF_FIGURE),
     *(f"pooled_{key}" for key in ("dice", "iou", "precision", "recall")),
-    *("dice_minus_first", "dice_minus_first_low", "dice_minus_first_high", "p_value"),
+    *("dice_minus_first", "dice_minus_first_low", "dice_minus_first_high", "p_mean", "p_value"),
 )
 NOTES = (
     "Means over images with 95 % intervals (bootstrap over groups of images that belong together). Where truth and "
-    "mask are both empty, Dice, IoU, precision and recall are 1; with one of them empty they are 0. HD95, in pixels of "
-    "the image's own grid, is undefined where either is empty: its mean leaves such images out, in parentheses stands "
-    "how many.",
-    "ΔDice is the paired difference to the first row on the same images, p is of Wilcoxon's signed-rank test over "
-    "groups, not corrected for the number of rows.",
+    "mask are both empty, Dice, IoU, precision and recall are 1; with one of them empty they are 0.",
+    "HD95 and surface Dice are in mm where the data set knows the spacing, else in pixels of the image's grid. They "
+    "are undefined where either mask is empty, and of a volume with a slice missing. Surface Dice is the share of "
+    "both borders within 2 mm or 2 pixels of the other. In parentheses stands how many images have no value.",
+    "A lesion is a connected part of the truth, found by a part of the mask that overlaps it with an IoU of at least "
+    "0.1; a part that overlaps none so is a false positive. Lesion sensitivity is of all lesions together. FROC is its "
+    "mean at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per image, parts being shown in the order of their highest "
+    "probability. Solidity is that of the mask: pixels over pixel centres in the convex hull.",
+    "ΔDice is the paired difference to the first row on the same images. p of the mean is of a permutation test, which "
+    "exchanges the two methods group by group at random: it asks what the interval asks. p of the ranks is of "
+    "Wilcoxon's signed-rank test over groups, each counted once: it may be small while the mean's interval holds 0, "
+    "when most groups differ a little one way and a few much the other. Neither is corrected for the number of rows.",
     "GMAC: multiply-accumulates of convolutions, linear layers and attention, in billions for one image; norms, "
     "activations and resizing are not counted. Losses are those of the epoch that was kept; different losses cannot "
     "be compared with each other.",
@@ -144,14 +165,17 @@ def write_table(results: Sequence[Results], out: Path, title: str, notes: Sequen
 
 
 def _cells(data_set: str, line: Line) -> dict[str, Any]:
-    method, figures, against = line.method, line.figures, line.against_first
+    method, figures = line.method, line.figures
     head = (data_set, line.label, figures.name, method.name, method.regions, method.trained.region, *_facts(method))
     counted = (figures.images, figures.empty_truth, figures.both_empty, figures.groups)
     measured = [getattr(figures.figures[key], part) for key in SHOWN for part in OF_FIGURE]
     pooled = [figures.pooled[key] for key in ("dice", "iou", "precision", "recall")]
-    compared = ("", "", "", "") if against is None else (against.difference, *against.interval, against.p_value)
-    values = (*head, *counted, *measured, *pooled, *compared)
+    values = (*head, *counted, *measured, *pooled, *_compared(line.against_first))
     return {name: _cell(value) for name, value in zip(COLUMNS, values, strict=True)}
+
+
+def _compared(one: Comparison | None) -> tuple[Any, ...]:
+    return ("",) * 5 if one is None else (one.difference, *one.interval, one.p_mean, one.p_value)
 
 
 def _facts(method: Method) -> tuple[Any, ...]:
@@ -193,21 +217,35 @@ def _sections(results: Results, found: Sequence[Line]) -> list[str]:
         first = some[0].figures
         counted = f"{first.images} in {first.groups} groups, {first.empty_truth} without a lesion"
         texts += ["", f"### {label}, {name if name.endswith('volumes') else f'{name} images'} ({counted})", ""]
-        texts.append(_markdown(["method", "regions", *SHOWN.values(), "ΔDice", "p"], [_quality(one) for one in some]))
+        texts += [_markdown([*WHO, *OVERLAP.values(), *COMPARED], [_quality(one) for one in some]), ""]
+        titles = {key: title for key, title in {**BORDERS, **LESIONS}.items() if _told(some, key)}
+        texts.append(_markdown([*WHO, *titles.values()], [_figures(one, titles) for one in some]))
     return texts
 
 
+def _told(some: Sequence[Line], key: str) -> bool:
+    """Whether a figure has a column: what no row has, has none, nor have pixels where all of them are millimetres."""
+    images = [line.figures.figures[key].images for line in some]
+    if not key.endswith("px"):
+        return any(images)
+    in_mm = [line.figures.figures[key.replace("px", "mm")].images for line in some]
+    return any(images) and images != in_mm
+
+
+def _figures(line: Line, keys: Iterable[str]) -> list[str]:
+    return [line.method.name, line.method.regions, *(_figure(line.figures.figures[key], key) for key in keys)]
+
+
 def _quality(line: Line) -> list[str]:
-    figures = [_figure(line.figures.figures[key], key) for key in SHOWN]
     against = line.against_first
-    compared = ["", ""] if against is None else [_difference(against), _p(against.p_value)]
-    return [line.method.name, line.method.regions, *figures, *compared]
+    compared = [""] * 3 if against is None else [_difference(against), _p(against.p_mean), _p(against.p_value)]
+    return [*_figures(line, OVERLAP), *compared]
 
 
 def _figure(one: Figure, key: str) -> str:
     if not one.images:
         return f"undefined ({one.undefined})"
-    digits = 1 if key.endswith("px") else 3
+    digits = 1 if key.startswith("hd95") else 3
     text = f"{one.value:.{digits}f} [{one.low:.{digits}f}, {one.high:.{digits}f}]"
     return f"{text} ({one.undefined})" if one.undefined else text
 

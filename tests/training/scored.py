@@ -9,8 +9,10 @@ import numpy as np
 from training.cost import Cost
 from training.datasets.case import Case
 from training.scores import Score, score
+from training.slices import volume_of
 from training.table import Method
 from training.trained import Trained
+from training.volume_scores import Slice, score_volume
 
 SIDE = 40
 
@@ -38,6 +40,18 @@ def _row(name: str, shift: int | None, label: str) -> Score:
     return score(one, label, square(10 + shift), square(10))
 
 
+def with_volumes(shifts: dict[str, int | None]) -> list[Score]:
+    """The same for slices, followed by their volumes."""
+    slices: dict[str, list[Slice]] = {}
+    for name, shift in shifts.items():
+        if "_z" not in name:
+            continue
+        one = case(name, group=name[0], category="normal" if shift is None else "benign")
+        masks = (square(0, 0),) * 2 if shift is None else (square(10 + shift), square(10))
+        slices.setdefault(volume_of(one), []).append(Slice(one, *(mask.astype(np.uint8) for mask in masks)))
+    return [*rows(shifts), *(row for some in slices.values() for row in score_volume(["lesion"], some))]
+
+
 def method(name: str, shifts: dict[str, int | None], *, gmac: float = 1.0, regions: str = "none") -> Method:
     trained = Trained("dice_bce", 0.25, 0.5, 3, 4, 1.5, "a processor, 2 threads", "whole")
-    return Method(name, regions, trained, Cost(1_500_000, gmac, 12.0, 1), rows(shifts))
+    return Method(name, regions, trained, Cost(1_500_000, gmac, 12.0, 1), with_volumes(shifts))

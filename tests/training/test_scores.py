@@ -1,4 +1,4 @@
-"""Scores of images and volumes: worked out by hand, kept to the last column through their file."""
+"""Scores of images: worked out by hand, kept to the last column through their file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from training.scores import (
     COLUMNS,
     MEAN,
     Score,
-    by_volume,
     read_scores,
     score,
     score_labels,
-    volume_of,
     write_scores,
 )
 
 TRUTH = square(10)
+CERTAINTY = np.full((SIDE, SIDE), 0.75)
 
 
 def test_half_a_square_beside_the_truth() -> None:
@@ -43,6 +42,11 @@ def test_half_a_square_beside_the_truth() -> None:
 def test_millimetres_follow_the_spacing() -> None:
     row = score(case("a", spacing=(0.5, 0.2)), "lesion", square(15), TRUTH)
     assert (row.hd95_px, row.hd95_mm) == (5, pytest.approx(1.0))
+    # Five columns of 0.2 mm aside: both borders lie within 2 mm of each other, but not within 2 pixels.
+    assert (row.surface_dice_2mm, row.surface_dice_2px < 0.8) == (1, True)
+    unknown = score(case("a"), "lesion", square(15), TRUTH)
+    assert math.isnan(unknown.hd95_mm)
+    assert math.isnan(unknown.surface_dice_2mm)
 
 
 def test_what_is_not_there_has_no_border() -> None:
@@ -66,6 +70,26 @@ def test_a_mask_elsewhere_misses_and_alarms() -> None:
     assert (row.dice, row.lesions_found, row.false_positives) == (0, 0, 1)
 
 
+def test_parts_of_the_mask_are_scored_by_their_highest_probability() -> None:
+    probability = CERTAINTY.copy()
+    probability[7, 12] = 0.9
+    guess = square(10) | square(28, 4)
+    row = score(case("a"), "lesion", guess, TRUTH, probability)
+    assert row.parts == "0.9:0 0.75:"
+    found = row.candidates
+    assert found is not None
+    assert (found.scores, found.hits, found.lesions) == ((0.9, 0.75), (0, None), 1)
+    silent = score(case("a"), "lesion", square(0, 0), TRUTH, probability)
+    assert (silent.parts, silent.candidates.scores) == ("-", ())  # type: ignore[union-attr]
+    assert score(case("a"), "lesion", guess, TRUTH).candidates is None, "a mask alone has no score"
+
+
+def test_a_part_counts_however_low_its_probability() -> None:
+    """Of many labels the likeliest may be far below one half."""
+    row = score(case("a"), "lesion", TRUTH, TRUTH, np.full((SIDE, SIDE), 0.2))
+    assert (row.lesions_found, row.parts) == (1, "0.2:0")
+
+
 def test_masks_of_different_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Found masks of shapes \(40, 40\) and \(9, 9\); wanted the same"):
         score(case("a"), "lesion", TRUTH, np.zeros((9, 9), bool))
@@ -83,6 +107,7 @@ def test_several_labels_have_a_mean_over_those_that_are_there() -> None:
     assert (first.dice, second.dice, third.dice) == (0.5, 1, 1)
     assert mean.dice == 0.75, "the label that neither has does not count"
     assert mean.truth_px == 100 + 400
+    assert (mean.lesions, mean.lesions_found, mean.false_positives) == (2, 2, 0), "lesions are added up"
     (alone,) = score_labels(case("a"), ["lesion"], guess, truth)
     assert alone.label == "lesion"
 
@@ -92,32 +117,9 @@ def test_where_no_label_is_there_the_mean_is_that_of_silence() -> None:
     assert score_labels(case("a"), ["fat", "gland"], nothing, nothing)[-1].dice == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "volume"), [("Duke_153_z007", "Duke_153"), ("a_z1_z123", "a_z1"), ("benign (1)", ""), ("a_z", "")]
-)
-def test_slices_are_known_by_their_names(name: str, volume: str) -> None:
-    assert volume_of(name) == volume
-
-
-def test_a_volume_is_the_overlap_of_its_slices_together() -> None:
-    slices = [
-        score(case("v_z000", "p", "normal"), "lesion", square(0, 0), square(0, 0)),
-        score(case("v_z001", "p", "tumour"), "lesion", square(15), TRUTH),
-        score(case("v_z002", "p", "tumour"), "lesion", TRUTH, TRUTH),
-        score(case("w_z001", "q", "normal"), "lesion", TRUTH, square(0, 0)),
-        score(case("picture"), "lesion", TRUTH, TRUTH),
-    ]
-    first, second = by_volume(slices)
-    assert (first.image, first.volume, first.group, first.category) == ("v", "v", "p", "tumour")
-    assert (first.truth_px, first.mask_px, first.overlap_px, first.pixels) == (200, 200, 150, 3 * SIDE**2)
-    assert first.dice == 0.75
-    assert math.isnan(first.hd95_px)
-    assert (second.image, second.dice, second.category) == ("w", 0, "normal")
-
-
 def rows() -> list[Score]:
     return [
-        score(case("a", "g"), "lesion", square(15), TRUTH),
+        score(case("a", "g"), "lesion", square(15), TRUTH, CERTAINTY),
         score(case('b, "quoted"', "g"), "lesion", square(0, 0), TRUTH),
     ]
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import scipy
 
-from tests.training.scored import rows
-from training.summary import as_json, chosen, difference, figure, sets
+from tests.training.scored import case, rows, square, with_volumes
+from training.scores import score
+from training.summary import FIGURES, as_json, chosen, curve, difference, figure, sets
 
 # Dice of a 10 x 10 square shifted by so many columns.
 SHIFTS: dict[str, int | None] = {"a1": 0, "a2": 5, "b1": 10, "c1": None}
@@ -58,13 +59,60 @@ def test_no_number_has_no_mean() -> None:
     assert math.isnan(found.value)
 
 
+def test_lesions_count_together_and_false_alarms_by_image() -> None:
+    every, lesion = sets(rows(SHIFTS))
+    assert set(every.figures) == set(FIGURES)
+    for found, undefined in ((every, 1), (lesion, 0)):
+        sensitivity = found.figures["lesion_sensitivity"]
+        assert (sensitivity.value, sensitivity.images, sensitivity.undefined) == (pytest.approx(2 / 3), 3, undefined)
+        # Groups a (both found) and b (missed): the interval goes from none to all.
+        assert (sensitivity.low, sensitivity.high) == (0, 1)
+    assert every.figures["false_positives_per_image"].value == pytest.approx(1 / 4)
+    assert lesion.figures["false_positives_per_image"].value == pytest.approx(1 / 3)
+    assert lesion.figures["solidity"].value == 1
+
+
+def test_the_free_response_curve_is_that_of_parts_with_scores() -> None:
+    """One of two lesions is found at 0.9, the other one at 0.6, below a false alarm at 0.8."""
+    sure, alarm = np.full((40, 40), 0.9), np.full((40, 40), 0.8)
+    alarm[5:15, 10:20] = 0.6
+    some = [
+        score(case("a"), "lesion", square(10), square(10), sure),
+        score(case("b"), "lesion", square(10) | square(28, 4), square(10), alarm),
+    ]
+    (every, _) = sets(some)
+    # At 1/8 and 1/4 false positives an image one of two is found, from 1/2 on both are.
+    found = every.figures["froc"]
+    assert (found.value, found.images) == (pytest.approx((0.5 * 2 + 5) / 7), 2)
+    assert found.low <= found.value <= found.high
+    drawn = curve(some)
+    assert drawn is not None
+    assert drawn["thresholds"] == [0.9, 0.8, 0.6]
+    assert drawn["sensitivity"] == [0.5, 0.5, 1]
+    assert drawn["false_positives"] == [0, 0.5, 0.5]
+    assert drawn["at_rates"] == [0.5, 0.5, 1, 1, 1, 1, 1]
+
+
+def test_without_scores_or_lesions_there_is_no_curve() -> None:
+    every, _ = sets(rows(SHIFTS))
+    assert (every.figures["froc"].images, every.figures["froc"].undefined) == (0, 4)
+    assert curve(rows(SHIFTS)) is None
+    normal = score(case("a"), "lesion", square(0, 0), square(0, 0), np.zeros((40, 40)))
+    assert curve([normal]) is None
+    assert math.isnan(sets([normal])[0].figures["froc"].value)
+    assert sets([normal])[0].figures["lesion_sensitivity"].images == 0
+
+
 def test_slices_are_summarised_by_volume_as_well() -> None:
     named = {f"{name[0]}x_z00{name[1]}": shift for name, shift in SHIFTS.items()}
-    every = {one.name: one for one in sets(rows(named))}
+    every = {one.name: one for one in sets(with_volumes(named))}
     assert list(every) == ["all", "lesion", "all volumes", "lesion volumes"]
     assert every["all volumes"].images == 3
     assert every["lesion volumes"].figures["dice"].value == pytest.approx((0.75 + 0) / 2)
-    assert [row.image for row in chosen(rows(named), "lesion volumes")] == ["ax", "bx"]
+    assert every["all"].images == 4
+    assert every["lesion volumes"].figures["hd95_px"].images == 2
+    assert [row.image for row in chosen(with_volumes(named), "lesion volumes")] == ["ax", "bx"]
+    assert [row.image for row in chosen(with_volumes(named), "all")] == list(named)
 
 
 def test_without_a_lesion_there_are_no_lesion_images() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -50,10 +51,12 @@ def test_numbers_of_the_csv_are_those_of_the_masks(written: Path) -> None:
         shifts = BASE if row["method"] == "base" else OTHER
         assert float(row["dice_value"]) == pytest.approx(dice(shifts, lesion=row["set"] == "lesion"), rel=1e-5)
         assert float(row["dice_low"]) <= float(row["dice_value"]) <= float(row["dice_high"])
-    assert rows[0]["dice_minus_first"] == rows[0]["p_value"] == ""
+    assert rows[0]["dice_minus_first"] == rows[0]["p_value"] == rows[0]["p_mean"] == ""
     gain = dice(OTHER, lesion=True) - dice(BASE, lesion=True)
     assert float(rows[3]["dice_minus_first"]) == pytest.approx(gain, rel=1e-5)
     assert 0 < float(rows[3]["p_value"]) <= 1
+    # The groups a and d gain, b too: two of eight ways of signs are as extreme.
+    assert float(rows[3]["p_mean"]) == 2 / 8
 
 
 def test_the_csv_tells_cost_and_training(written: Path) -> None:
@@ -63,6 +66,8 @@ def test_the_csv_tells_cost_and_training(written: Path) -> None:
     assert (row["epochs"], row["minutes"], row["hardware"]) == ("3", "1.5", "a processor, 2 threads")
     assert (row["images"], row["empty_truth"], row["both_empty"], row["groups"]) == ("5", "1", "1", "4")
     assert (row["hd95_px_value"], row["hd95_px_undefined"]) == (f"{(0 + 2 + 5 + 2) / 4:g}", "1")
+    assert (row["lesion_sensitivity_value"], row["false_positives_per_image_value"]) == ("1", "0")
+    assert (row["solidity_value"], row["froc_value"]) == ("1", "")
 
 
 def test_the_markdown_says_the_same(written: Path) -> None:
@@ -71,17 +76,23 @@ def test_the_markdown_says_the_same(written: Path) -> None:
     assert "| base | whole | 1.50 M | 1.00 | 12 | dice_bce | 0.2500 | 0.5000 | 3 of 4 | 1.5 |" in text
     assert "### lesion, all images (5 in 4 groups, 1 without a lesion)" in text
     assert "### lesion, lesion images (4 in 3 groups, 0 without a lesion)" in text
-    (base, other) = (
+    base, other, shapes, others = (
         line for line in text.split("lesion images")[1].splitlines() if line.startswith(("| base", "| other"))
     )
+    head = (
+        "| method | regions | HD95 px | surface Dice 2 px | lesion sensitivity | false positives per image | solidity |"
+    )
+    assert head in text, "what no row has is no column"
+    assert shapes.startswith("| base | none | 4.8 [")
+    assert others.startswith("| other | none | 2.2 [")
     assert base.startswith(f"| base | none | {dice(BASE, lesion=True):.3f} [")
-    assert base.endswith("|  |  |")
+    assert base.endswith("|  |  |  |")
     assert f"| {dice(OTHER, lesion=True) - dice(BASE, lesion=True):+.3f} [" in other
 
 
 def test_equal_scores_have_no_difference(tmp_path: Path) -> None:
     write_table([Results("x", [method("one", BASE), method("two", BASE)])], tmp_path, "t")
-    assert "+0.000 [+0.000, +0.000] | 1.000 |" in (tmp_path / MARKDOWN).read_text(encoding="utf-8")
+    assert "+0.000 [+0.000, +0.000] | 1.000 | 1.000 |" in (tmp_path / MARKDOWN).read_text(encoding="utf-8")
 
 
 def test_every_data_set_has_its_own_part(tmp_path: Path) -> None:
@@ -95,8 +106,21 @@ def test_every_data_set_has_its_own_part(tmp_path: Path) -> None:
 def test_volumes_have_a_part_of_their_own(tmp_path: Path) -> None:
     slices = {"v_z001": 0, "v_z002": 5, "w_z001": 10}
     text = write_table([Results("x", [method("one", slices)])], tmp_path, "t").read_text(encoding="utf-8")
+    assert "### lesion, all images (3 in 2 groups" in text
     assert "### lesion, all volumes (2 in 2 groups" in text
-    assert "undefined (2)" in text, "borders of a volume are not measured"
+    volumes = text.split("all volumes")[1]
+    assert "HD95 px" in volumes.split("lesion volumes")[0]
+    assert "undefined" not in volumes
+
+
+def test_millimetres_stand_where_pixels_would(tmp_path: Path) -> None:
+    known = method("known", BASE)
+    scaled = [replace(row, hd95_mm=row.hd95_px / 10, surface_dice_2mm=1.0) for row in known.scores]
+    text = write_table([Results("x", [replace(known, scores=scaled)])], tmp_path, "t").read_text(encoding="utf-8")
+    assert "| method | regions | HD95 mm | surface Dice 2 mm | lesion sensitivity |" in text
+    some = [*scaled[1:], known.scores[0]]
+    text = write_table([Results("x", [replace(known, scores=some)])], tmp_path, "t").read_text(encoding="utf-8")
+    assert "| HD95 mm | HD95 px | surface Dice 2 mm | surface Dice 2 px |" in text, "one image has no spacing"
 
 
 def test_where_methods_look_is_part_of_their_name_in_the_plot(tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ class Case:
         ambiguous: the category is contradictory and does not teach a classifier.
         inputs: files of further inputs by name, such as depth.
         spacing: mm of a pixel (row, column), None where unknown.
+        slice_spacing: mm from a slice to the next of its volume, None where unknown and for what is no slice.
+        sliver: share of a view up to which a lesion in it is none worth learning from; data sets whose masks have stray
+            pixels say how much.
+        speck: share of the picture up to which the box of a further part of the truth is a slip of the hand.
         image_reader: gives the picture (height, width) or (height, width, 3), any real type.
         mask_reader: gives labels uint8 (height, width), 0 for background.
     """
@@ -61,6 +65,9 @@ class Case:
     ambiguous: bool = False
     inputs: Mapping[str, Path] = field(default_factory=dict, hash=False)
     spacing: tuple[float, float] | None = None
+    slice_spacing: float | None = None
+    sliver: float = 0.0
+    speck: float = 0.0
     image_reader: Callable[[Case], Picture] = grey_image
     mask_reader: Callable[[Case], Labels] = merged_masks
 

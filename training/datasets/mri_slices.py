@@ -64,6 +64,7 @@ def _case(root: Path, row: Row) -> Case:
         fold=int(row["fold"]),
         inputs={"subtraction": root / subtraction} if subtraction else {},
         spacing=(float(row["spacing_y"]), float(row["spacing_x"])),
+        slice_spacing=float(row["spacing_z"]) if row.get("spacing_z") else None,
         image_reader=grey_image,
         mask_reader=Lesion(),
     )
