@@ -1,0 +1,164 @@
+"""What a whole job has to say: a table of findings, a report with provenance, the times. Written row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from service.formats.coco import NOTICE
+from service.jobs.item_outputs import TIMINGS
+from service.jobs.model import ItemRow, JobRow, StoredFile
+from service.jobs.store import Store, read
+
+# A program that calculates takes a cell that begins so for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+ITEM_COLUMNS = ("item", "name", "state", "problem", "pipeline", "version", "status", "class", "class_score")
+FINDING_COLUMNS = (
+    *("finding", "label", "score", "left_px", "top_px", "right_px", "bottom_px", "first_slice", "last_slice"),
+    *("area_px", "area_mm2", "long_axis_mm", "short_axis_mm", "longest_mm", "volume_ml"),
+    *("centroid_x_px", "centroid_y_px", "centroid_slice", "centroid_x_mm", "centroid_y_mm", "centroid_z_mm"),
+    *("quadrant", "clock_face", "touches_border", "spacing_source"),
+)
+COLUMNS = (*ITEM_COLUMNS, *FINDING_COLUMNS)
+AS_SAID = ("label", "score", "area_px", "area_mm2", "long_axis_mm", "short_axis_mm", "longest_mm", "volume_ml")
+PLACES = ("quadrant", "clock_face", "touches_border")
+
+
+def findings_csv(job: JobRow, items: Iterable[ItemRow]) -> Iterator[bytes]:
+    """A row per finding, and one for an item without any. UTF-8, lines end with CR LF.
+
+    Columns never change their order; further ones come at the end. Lengths are in the unit that their names end with,
+    empty where the spacing is unknown; slices count from 0, ``last_slice`` is the last one of the finding.
+    """
+    yield _line(COLUMNS)
+    for item in items:
+        lead = _lead(job, item)
+        found: list[Mapping[str, Any]] = list(item.summary.get("findings") or ())  # type: ignore[call-overload]
+        rows = [{**lead, **_finding(one, item)} for one in found] or [lead]
+        yield b"".join(_line([row.get(name) for name in COLUMNS]) for row in rows)
+
+
+def report_json(job: JobRow, items: Iterable[ItemRow]) -> Iterator[bytes]:
+    """Where the results come from and what became of every item. No times of the run but that of the job's receipt."""
+    head = orjson.dumps({"research_use_only": True, "notice": NOTICE, "job": _job(job)})
+    yield head[:-1] + b',"items":['
+    for number, item in enumerate(items):
+        yield (b",\n" if number else b"\n") + orjson.dumps(_item(item))
+    yield b"\n]}\n"
+
+
+def timings_json(job: JobRow, items: Iterable[ItemRow], store: Store) -> Iterator[bytes]:
+    """Everything about the job that another run would say differently. Raises DamagedFile."""
+    yield orjson.dumps({"finished": job.finished})[:-1] + b',"items":['
+    for number, item in enumerate(items):
+        files = [file for file in item.files if is_timings(file)]
+        measured = orjson.loads(read(store, files[0])) if files else None
+        line = {"n": item.n, "attempts": item.attempts, "timings_ms": measured}
+        yield (b",\n" if number else b"\n") + orjson.dumps(line)
+    yield b"\n]}\n"
+
+
+def is_timings(file: StoredFile) -> bool:
+    """Whether a file of an item holds its times and is no result."""
+    return file.name.rpartition("/")[2] == TIMINGS
+
+
+def _line(cells: Iterable[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow([_cell(one) for one in cells])
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    """A text that begins like a formula gets an apostrophe; numbers keep their sign."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _lead(job: JobRow, item: ItemRow) -> dict[str, object]:
+    scores: Mapping[str, float] = _part(_part(item.summary, "classification"), "scores")
+    best = max(scores, key=scores.__getitem__) if scores else None
+    return {
+        "item": item.n,
+        "name": item.name,
+        "state": item.state,
+        "problem": item.problem.code if item.problem else None,
+        "pipeline": job.pipeline,
+        "version": job.version,
+        "status": item.summary.get("status"),
+        "class": best,
+        "class_score": None if best is None else scores[best],
+    }
+
+
+def _finding(one: Mapping[str, Any], item: ItemRow) -> dict[str, object]:
+    left, top, right, bottom = one["box"]
+    first, after = one["slices"]
+    x, y, z = one["centroid"]
+    x_mm, y_mm, z_mm = one["centroid_mm"] or (None, None, None)
+    return {
+        "finding": one["id"],
+        **{name: one.get(name) for name in (*AS_SAID, *PLACES)},
+        "left_px": left,
+        "top_px": top,
+        "right_px": right,
+        "bottom_px": bottom,
+        "first_slice": first,
+        "last_slice": after - 1,
+        "centroid_x_px": x,
+        "centroid_y_px": y,
+        "centroid_slice": z,
+        "centroid_x_mm": x_mm,
+        "centroid_y_mm": y_mm,
+        "centroid_z_mm": z_mm,
+        "spacing_source": _part(item.summary, "image").get("spacing_source"),
+    }
+
+
+def _job(job: JobRow) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "state": job.state,
+        "pipeline": job.pipeline,
+        "version": job.version,
+        "weights_sha256": job.weights,
+        "outputs": job.outputs,
+        "parameters": dict(job.parameters),
+        "created": job.created,
+        "items": job.total,
+        "failed": job.failed,
+    }
+
+
+def _item(item: ItemRow) -> dict[str, object]:
+    told = {name: value for name, value in item.summary.items() if name not in ("findings", "outputs")}
+    files = {file.name: file for file in item.files}
+    names: Mapping[str, str] = _part(item.summary, "outputs")
+    return {
+        "n": item.n,
+        "name": item.name,
+        "kind": item.kind,
+        "state": item.state,
+        "problem": asdict(item.problem) if item.problem else None,
+        "findings": len(_sequence(item.summary.get("findings"))),
+        **told,
+        "files": {output: _file(files[name]) for output, name in names.items()},
+    }
+
+
+def _file(file: StoredFile) -> dict[str, object]:
+    return {"name": file.name, "sha256": file.sha256, "bytes": file.bytes, "media_type": file.media_type}
+
+
+def _part(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return summary.get(name) or {}
+
+
+def _sequence(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
