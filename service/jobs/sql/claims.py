@@ -143,7 +143,7 @@ def commit(link: Connection, claim: Claim, outcome: Done | Failed) -> bool:
         return False
     values = {**IDLE, **_ending(outcome), "ended": clock(), "checkpoint": None}
     if link.execute(update(ITEMS).where(_held(claim)).values(values)).rowcount == 1:
-        count(link, claim.job_id, done=1, failed=isinstance(outcome, Failed))
+        count(link, claim.job_id, done=1, failed=int(isinstance(outcome, Failed)))
         return True
     # The same commit once more, after an answer that was lost on its way: nobody else had this token.
     return link.scalar(select(ITEMS.c.n).where(_same(claim), ITEMS.c.state.in_(["succeeded", "failed"]))) is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from service.jobs.database import Database
 from service.jobs.rows import Rows
 from tests.postgres import new_database, postgres
+from tests.service.jobs.making import empty
 
 
 @pytest.fixture(scope="session")
@@ -21,23 +24,59 @@ def postgres_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of either kind."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of either kind without tables."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'jobs' / 'jobs.sqlite'}"
-    return new_database(request.getfixturevalue("postgres_folder"), f"jobs_{uuid.uuid4().hex}")
+        return f"sqlite:///{tmp_path / 'jobs' / 'empty.sqlite'}"
+    return new_database(request.getfixturevalue("postgres_folder"), f"empty_{uuid.uuid4().hex}")
+
+
+# Migrations take longer than most tests, hence once for each kind.
+@pytest.fixture(scope="session")
+def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that has the tables and no rows."""
+    path = tmp_path_factory.mktemp("jobs") / "tables.sqlite"
+    with _opened(f"sqlite:///{path}") as database:
+        database.upgrade()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_with_tables(postgres_folder: Path) -> str:
+    """The URL of a database that has the tables."""
+    url = new_database(postgres_folder, "tables")
+    with _opened(url) as database:
+        database.upgrade()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of either kind, with tables and without rows."""
+    if request.param == "sqlite":
+        copied = shutil.copy(request.getfixturevalue("sqlite_with_tables"), tmp_path / "jobs.sqlite")
+        return f"sqlite:///{copied}"
+    url: str = request.getfixturevalue("postgres_with_tables")
+    with _opened(url) as database:
+        empty(database)
+    return url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """The same, open and with its tables."""
-    opened = Database.open(database_url)
-    opened.upgrade()
-    yield opened
-    opened.close()
+    """The same, open."""
+    with _opened(database_url) as opened:
+        yield opened
 
 
 @pytest.fixture
 def rows(database: Database) -> Rows:
     """Rows in it."""
     return Rows(database)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Database]:
+    database = Database.open(url)
+    yield database
+    database.close()

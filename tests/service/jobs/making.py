@@ -10,7 +10,7 @@ from sqlalchemy import update
 from service.jobs.database import Database
 from service.jobs.model import Claim, Done, Failed, NewItem, NewJob, Problem, StoredFile
 from service.jobs.rows import Rows
-from service.jobs.tables import ITEMS, JOBS, KEYS, LOCKS, WORKERS, clock
+from service.jobs.tables import ITEMS, JOBS, KEYS, LOCKS, METADATA, WORKERS, clock
 
 LEASE_S = 60.0
 PROBLEM = Problem("unusable_image", "half a picture", "a whole one", "Export it again.")
@@ -84,3 +84,10 @@ def time_passes(database: Database, seconds: float) -> None:
     with database.write() as link:
         for column in columns:
             link.execute(update(column.table).values({column.name: column - seconds}))
+
+
+def empty(database: Database) -> None:
+    """Delete all rows."""
+    with database.write() as link:
+        for table in reversed(METADATA.sorted_tables):
+            link.execute(table.delete())
