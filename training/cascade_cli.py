@@ -1,4 +1,4 @@
-"""The commands fit-cascade and export-all. Heavy imports wait inside, so that ``--help`` is quick."""
+"""The commands fit-cascade and regions. Heavy imports wait inside, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
@@ -7,107 +7,160 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from training.choices import Source
-from training.cli_parts import FILE, Data, Fold, Out, RecipeFiles, print_table
+from training.cli_parts import FILE, FOLDER, Data, Fold, Out
 
 if TYPE_CHECKING:
-    from training.export_all import Exported
+    from training.kinship import Corpus
+    from training.out_of_fold import Boxes, Looking
+    from training.phases import Chain
+    from training.recipe import Recipe
 
-FAILED = 1
 app = typer.Typer()
+OF_STAGE = "STAGE=, a name or number, for one stage alone."
 
 
-def _epochs(stage: int) -> Any:
-    return typer.Option(min=1, help=f"Epochs of stage {stage}.")
+def _each(metavar: str, about: str, *flags: str) -> Any:
+    return typer.Option(*flags, metavar=f"[STAGE=]{metavar}", help=f"{about} Repeatable; {OF_STAGE}")
 
 
-def _rate(stage: int) -> Any:
-    return typer.Option(min=0, help=f"Learning rate of stage {stage}.")
-
-
-def _batch(stage: int) -> Any:
-    return typer.Option(min=1, help=f"Batch of stage {stage}.")
-
-
-def _size(stage: int) -> Any:
-    return typer.Option(min=1, help=f"Side of the square input of stage {stage}.")
+Texts = list[str] | None
+Template = Annotated[Path, typer.Argument(metavar="TEMPLATE", help="The pipeline: stages and recipes.", **FILE)]
 
 
 @app.command("fit-cascade")
 def fit_cascade(
-    template: Annotated[Path, typer.Argument(metavar="TEMPLATE", help="The pipeline: stages and recipes.", **FILE)],
-    data: Data,
+    template: Template,
     out: Out,
-    stage: Annotated[int | None, typer.Option(min=1, max=2, help="One stage alone.")] = None,
+    data: Annotated[Texts, _each("DIR", "Folder of the data set.")] = None,
+    stage: Annotated[str | None, typer.Option(metavar="1|2|NAME", help="One of the first two stages alone.")] = None,
     regions_from: Annotated[
         Source, typer.Option(help="folds: a stage 1 without each fold; held_out: stage 1's validation part, cheaper.")
     ] = Source.folds,
-    epochs1: Annotated[int | None, _epochs(1)] = None,
-    epochs2: Annotated[int | None, _epochs(2)] = None,
-    lr1: Annotated[float | None, _rate(1)] = None,
-    lr2: Annotated[float | None, _rate(2)] = None,
-    batch1: Annotated[int | None, _batch(1)] = None,
-    batch2: Annotated[int | None, _batch(2)] = None,
-    size1: Annotated[int | None, _size(1)] = None,
-    size2: Annotated[int | None, _size(2)] = None,
-    l1_lambda: Annotated[float | None, typer.Option(min=0, help="Weight of L1, both stages.")] = None,
+    epochs: Annotated[Texts, _each("N[,N...]", "Epochs, one number or one for each phase.")] = None,
+    learning_rate: Annotated[Texts, _each("X[,X...]", "Greatest learning rate, likewise.", "--lr")] = None,
+    batch: Annotated[Texts, _each("N[,N...]", "Batch, likewise.")] = None,
+    size: Annotated[Texts, _each("N|HxW", "Input of the network, a square's side or height x width.")] = None,
+    l1_lambda: Annotated[Texts, _each("X[,X...]", "Weight of L1, one number or one for each phase.")] = None,
+    checkpoints: Annotated[Texts, _each("DIR", "Run folder of a stage; without STAGE, the folder of all.")] = None,
+    logs: Annotated[Texts, _each("DIR", "Further folder for TensorBoard, in the same way.")] = None,
     fold: Fold = None,
-    checkpoints: Annotated[Path | None, typer.Option(file_okay=False, help="Folder of the run folders.")] = None,
-    logs: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for TensorBoard's events.")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Tiny networks on drawn phantoms; needs no --data.")] = False,
 ) -> None:
-    """Train both stages of a pipeline, the second on regions of the first, and export it; prints the pipeline's folder.
+    """Train all stages of a pipeline, the second on regions of the first, and export it; prints the pipeline's folder.
 
     A stage alone prints its weights; stage 1 ends with the regions, which stage 2 needs.
+
+    Example: breast-cascade-train fit-cascade training/recipes/mammography_pipeline.yaml --data tissue=segmentation_data
+    --data lesion=mammograms --epochs lesion=50 -o cascade
     """
-    from training.cascade import Plan
+    from training import smoke as small
     from training.cascade import fit_cascade as run
+    from training.cascade_plan import Plan
+    from training.stage_options import settings_in
 
-    both = _known(l1_lambda=l1_lambda)
-    first = both | _changes(epochs1, lr1, batch1, size1)
-    second = both | _changes(epochs2, lr2, batch2, size2)
-    typer.echo(run(Plan(template, data, out, regions_from, (first, second), checkpoints, logs, fold), stage))
-
-
-def _changes(epochs: int | None, rate: float | None, batch: int | None, size: int | None) -> dict[str, Any]:
-    """What the command line changes of one stage's recipe."""
-    schedule = _known(epochs=epochs, learning_rate=rate, batch=batch)
-    return _known(schedule=schedule or None, input=None if size is None else {"size": [size, size]})
-
-
-def _known(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+    options = {"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "size": size, "l1_lambda": l1_lambda}
+    folders = {"data": data, "checkpoints": checkpoints, "logs": logs}
+    only = _number(template, stage)
+    plan = Plan(template, out, settings_in(template, options | folders), regions_from, fold, smoke)
+    if smoke:
+        typer.echo(small.NOTE, err=True)
+    typer.echo(run(plan, only))
 
 
-@app.command("export-all")
-def export_all(recipes: RecipeFiles = None) -> None:
-    """Export the network of every recipe at its full size, random weights, and check it against torch; keeps nothing.
+def _number(template: Path, text: str | None) -> int | None:
+    """Which of the first two stages is meant."""
+    from training.stage_options import stage_names, stage_of
 
-    Without RECIPE those that come with this project. The largest networks need some gigabytes of memory.
+    if text is None:
+        return None
+    names = stage_names(template)[:2]
+    return names.index(stage_of(text, names, "stage")) + 1
+
+
+@app.command()
+def regions(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", exists=True, help="Finished run folders of stage 1, or recipes to train."),
+    ],
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", dir_okay=False, help="File to write (JSON).")],
+    recipe: Annotated[
+        Path | None, typer.Option("--for", help="Recipe that will read it; without, stage 1's own data set.", **FILE)
+    ] = None,
+    trained_on: Annotated[
+        Path | None, typer.Option(help="Where SOURCE learns or learned, if not in --data.", **FOLDER)
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="Pipeline whose first stage says what counts as found.", **FILE)
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Around which label, where stage 1 has several.")] = None,
+    runs: Annotated[Path | None, typer.Option(file_okay=False, help="Folder of runs that are trained.")] = None,
+    fold: Fold = None,
+) -> None:
+    """Write a localiser's boxes for --boxes, each by a network that did not learn from the picture; prints the file.
+
+    Run folders: each picture is looked at by the first run that was neither trained nor validated on it; where there is
+    none, nothing is written. Recipes (several are phases): trained once, and once more without each fold.
+
+    Example: breast-cascade-train regions training/recipes/ultrasound_localiser.yaml --data Dataset_BUSI_with_GT
+    -o runs/boxes.json
     """
-    from training.export_all import export_all as run
-    from training.export_all import recipes_in
+    from training.kinship import corpus_of
+    from training.recipe import read_recipe
 
-    done = []
-    for one in run(recipes or recipes_in()):
-        said = f"differs by {one.difference.relative:.1e}" if one.difference else one.problem
-        typer.echo(f"{one.network} at {one.size[0]} x {one.size[1]}: {said} ({one.seconds:.0f} s)", err=True)
-        done.append(one)
-    print_table(_table(done))
-    equal = sum(not one.problem for one in done)
-    typer.echo(f"{equal} of {len(done)} networks equal torch")
-    if equal < len(done):
-        raise typer.Exit(FAILED)
+    learners = _learners(sources, fold)
+    wanted = corpus_of(learners[-1] if recipe is None else read_recipe(recipe), data)
+    look = _looking(learners[-1], template, label)
+    if sources[0].is_dir():
+        boxes = _of_runs(sources, wanted, look, trained_on)
+    else:
+        from training.out_of_fold import boxes_of_chain
+
+        boxes = boxes_of_chain(_chain(learners, wanted, trained_on, runs or out.with_suffix("")), look, wanted)
+    typer.echo(boxes.write(out))
 
 
-def _table(done: Sequence[Exported]) -> Table:
-    """``difference`` is to max(1, largest output), ``of spread`` to how far a channel varies."""
-    counts = ("parameters", "MB", "difference", "of spread", "seconds")
-    table = Table("network", "recipes", "input", *counts, "problem")
-    for one in done:
-        size, difference = f"{one.size[0]} x {one.size[1]}", one.difference
-        differs = (f"{difference.relative:.1e}", f"{difference.of_spread:.1e}") if difference else ("", "")
-        counted = (f"{one.parameters:.2f} M", f"{one.megabytes:.1f}", *differs, f"{one.seconds:.0f}")
-        table.add_row(one.network, ", ".join(one.recipes), size, *counted, one.problem[:80])
-    return table
+def _learners(sources: Sequence[Path], fold: int | None) -> list[Recipe]:
+    """The recipes of stage 1: of its runs, or those to be trained."""
+    from training.kinship import learner
+    from training.recipe import read_recipe
+
+    if len({source.is_dir() for source in sources}) > 1:
+        raise typer.BadParameter("found run folders beside recipes, wanted one of both", param_hint="SOURCE")
+    if sources[0].is_dir():
+        if fold is not None:
+            raise typer.BadParameter("found it beside run folders, which have theirs", param_hint="--fold")
+        return [learner(source) for source in sources]
+    read = [read_recipe(source) for source in sources]
+    return read if fold is None else [one.model_copy(update={"test_fold": fold}) for one in read]
+
+
+def _looking(learner: Recipe, template: Path | None, label: str | None) -> Looking:
+    from training.out_of_fold import Looking, natural_look
+    from training.template import read_template
+
+    if template is None:
+        return natural_look(learner, label)
+    first, *others = read_template(template).stages
+    wanted = label or next((one.label for one in others if one.on == first.name), None)
+    return Looking(first.block, wanted, first.mirror, first.train.checkpoint)
+
+
+def _of_runs(runs: Sequence[Path], wanted: Corpus, look: Looking, trained_on: Path | None) -> Boxes:
+    from training.out_of_fold import boxes_of_runs
+
+    return boxes_of_runs(runs, look, wanted, trained_on)
+
+
+def _chain(learners: Sequence[Recipe], wanted: Corpus, trained_on: Path | None, runs: Path) -> Chain:
+    from training.phases import Chain
+
+    if trained_on is None and learners[-1].dataset.path != wanted.dataset:
+        raise typer.BadParameter(
+            f"found none, wanted the folder of {learners[-1].dataset.path}: --data is of {wanted.dataset}",
+            param_hint="--trained-on",
+        )
+    return Chain(tuple(learners), trained_on or wanted.folder, runs / learners[-1].name)

@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.blocks import ConvNormAct
-from service.manifest import Evidence, Manifest, Name, Version
-from service.yaml12 import read_yaml
+from service.manifest import Manifest
 from training.card import publish
 from training.fit import build_network
 from training.onnx_graph import check_export, traced
 from training.packing import packable, packed, stored_small
 from training.recipe import Recipe, read_recipe
+from training.run_folder import CONFIG
 from training.tasks import TASKS
+from training.template import StageTemplate, Template, read_template, recipes_of
 
 OUTPUTS = {name: list(task.outputs) for name, task in TASKS.items()}
 
@@ -113,29 +113,6 @@ def export_network(network: nn.Module, recipe: Recipe, path: Path) -> float:
     return difference
 
 
-class StageTemplate(BaseModel):
-    """A stage whose ``recipe`` (a path relative to the template) stands for input, look, weights and training.
-
-    ``mirror`` exports the mean over a picture and its mirror image. Everything else is as in a manifest.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: Name
-    recipe: str
-    licence: str
-    mirror: bool = False
-
-
-class Template(BaseModel):
-    """A manifest but for its stages. Nothing was measured yet, so that its evidence cannot be ``validated``."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: Name
-    version: Version
-    evidence: Evidence
-    stages: tuple[StageTemplate, ...]
-
-
 def export_pipeline(template: Path, weights: Mapping[str, Sequence[Path]], out: Path) -> Path:
     """Export every stage of a pipeline template, write manifest and card; returns ``out/<name>/<version>``.
 
@@ -145,10 +122,12 @@ def export_pipeline(template: Path, weights: Mapping[str, Sequence[Path]], out: 
     Raises ValueError where weights and stages do not match, recipes of one data set differ in their split, or an
     export differs from torch; pydantic's ValidationError and OSError for template and recipes.
     """
-    read = Template.model_validate(read_yaml(template.read_text(encoding="utf-8")))
+    read = read_template(template)
     _check_weights([stage.name for stage in read.stages], weights)
-    recipes = [read_recipe(template.parent / stage.recipe) for stage in read.stages]
-    _check_recipes(recipes)
+    recipes = [recipes_of(template, stage)[-1] for stage in read.stages]
+    check_recipes(recipes)
+    for recipe, stage in zip(recipes, read.stages, strict=True):
+        _check_inputs(recipe, weights[stage.name])
     folder = out / read.name / read.version
     stages = [
         _export_stage(stage, recipe, weights[stage.name], folder)
@@ -167,8 +146,11 @@ def _check_weights(stages: Sequence[str], weights: Mapping[str, Sequence[Path]])
             raise ValueError(f"Found weights for {name}; wanted a stage of {', '.join(stages)}. Mend --weights.")
 
 
-def _check_recipes(recipes: Sequence[Recipe]) -> None:
-    """Different names, for files are called by them; one split of a data set, lest one network saw another's test."""
+def check_recipes(recipes: Sequence[Recipe]) -> None:
+    """Raises ValueError for recipes that cannot be one pipeline.
+
+    Names must differ, for files are called by them; a data set has one split, lest one network saw another's test.
+    """
     first: dict[str, Recipe] = {}
     for recipe in recipes:
         other = first.setdefault(recipe.dataset.path, recipe)
@@ -182,16 +164,39 @@ def _check_recipes(recipes: Sequence[Recipe]) -> None:
         raise ValueError(f"Found recipes {', '.join(names)}; wanted no name twice. Give each stage its own recipe.")
 
 
+def _check_inputs(recipe: Recipe, weights: Sequence[Path]) -> None:
+    """Where weights lie in their run folder, it says what they were shown: nothing else may be served to them."""
+    for path in weights:
+        config = path.parent / CONFIG
+        shown = read_recipe(config).input if config.is_file() else recipe.input
+        if shown != recipe.input:
+            name = next(name for name, value in shown if value != getattr(recipe.input, name))
+            raise ValueError(
+                f"Found {path} trained with input {name} {getattr(shown, name)}; wanted {getattr(recipe.input, name)}, "
+                f"as the template has it for {recipe.name}. Train it so, or mend the template."
+            )
+
+
+def served(template: Template, recipes: Sequence[Recipe]) -> Manifest:
+    """The manifest that a template and its recipes will give, before there are weights. Raises ValidationError."""
+    stages = [
+        stage_block(stage, recipe, {"file": f"{recipe.name}.onnx", "sha256": "0" * 64, "licence": stage.licence})
+        for stage, recipe in zip(template.stages, recipes, strict=True)
+    ]
+    return Manifest.model_validate(template.model_dump() | {"stages": stages})
+
+
 def _export_stage(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], folder: Path) -> dict[str, Any]:
     path = folder / f"{recipe.name}.onnx"
     difference = _written(stage, recipe, weights, path)
-    content = stage.model_dump(exclude={"recipe", "licence", "mirror"})
-    if content.get("on", "image") != "image":
-        content["look"] = recipe.look.model_dump()
     file = {"file": path.name, "sha256": digest(path), "licence": stage.licence}
-    training = _training(recipe, len(weights), difference)
-    given = {"input": recipe.input.model_dump(mode="json"), "weights": {"network": file}, "training": training}
-    return content | given
+    return stage_block(stage, recipe, file) | {"training": _training(recipe, len(weights), difference)}
+
+
+def stage_block(stage: StageTemplate, recipe: Recipe, file: Mapping[str, str]) -> dict[str, Any]:
+    """A stage of the manifest whose network lies in ``file``."""
+    look = {} if stage.on == "image" else {"look": recipe.look.model_dump()}
+    return stage.block | look | {"input": recipe.input.model_dump(mode="json"), "weights": {"network": dict(file)}}
 
 
 def _written(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], path: Path) -> float | None:

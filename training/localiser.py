@@ -62,6 +62,6 @@ def _boxes(stage: Detect | Segment, case: Case, label: str | None) -> tuple[Regi
     if isinstance(stage, Detect):
         return tuple(one.region for one in stage.run(frame, [grid]) if label in (None, one.label))
     (seen,) = stage.run(frame, [grid])
-    labels = decide(seen, stage.spec, stage.spec.threshold).labels
-    number = 1 if label is None else stage.spec.labels.index(label) + 1
-    return tuple(lesion_boxes((labels == number).astype(np.uint8)))
+    labels, names = decide(seen, stage.spec, stage.spec.threshold).labels, stage.spec.labels
+    wanted = [number for number, name in enumerate(names, start=1) if label in (None, name)]
+    return tuple(box for number in wanted for box in lesion_boxes((labels == number).astype(np.uint8)))

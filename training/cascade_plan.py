@@ -1,0 +1,125 @@
+"""What a cascade is to be: a template, where its data lie, and what is changed of its recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from training.choices import Source
+from training.export import check_recipes, served
+from training.out_of_fold import Looking
+from training.phases import Chain
+from training.recipe import Recipe
+from training.smoke import phantoms_of, smoke
+from training.template import Settings, StageTemplate, Template, read_template, recipes_of
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of the template, its settings as they hold now, and the training of its network."""
+
+    template: StageTemplate
+    settings: Settings
+    chain: Chain
+
+    @property
+    def name(self) -> str:
+        return self.template.name
+
+    @property
+    def weights(self) -> Path:
+        """What is exported."""
+        return self.chain.weights(self.settings.checkpoint)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cascade to be trained.
+
+    Attributes:
+        template: of the pipeline.
+        out: folder to write to.
+        settings: of stages by name, over the template's own.
+        source: of the regions for stage 2.
+        fold: kept for testing by all stages, None for the recipes' own.
+        small: tiny networks on drawn phantoms, for which no data are needed.
+    """
+
+    template: Path
+    out: Path
+    settings: Mapping[str, Settings] = field(default_factory=dict)
+    source: Source = Source.folds
+    fold: int | None = None
+    small: bool = False
+
+    @cached_property
+    def read(self) -> Template:
+        """The template. Raises pydantic's ValidationError, and ValueError where it is of no cascade."""
+        template = read_template(self.template)
+        names = [stage.name for stage in template.stages]
+        if len(names) < 2 or template.stages[1].on != names[0]:
+            raise ValueError(
+                f"Found {', '.join(names)} in {self.template}; wanted a second stage on the first one. Give the "
+                "template of a cascade."
+            )
+        unknown = sorted(set(self.settings) - set(names))
+        if unknown:
+            raise ValueError(f"Found settings of stage {unknown[0]}; wanted one of {', '.join(names)}. Mend the name.")
+        return template
+
+    @cached_property
+    def stages(self) -> tuple[PlannedStage, ...]:
+        """The stages with their trainings, checked as far as that goes before anything is trained.
+
+        Raises pydantic's ValidationError, FileNotFoundError for a stage without data, ValueError for settings that do
+        not fit, and for recipes that `training.export` would refuse.
+        """
+        planned: list[PlannedStage] = []
+        for template in self.read.stages:
+            planned.append(self._planned(template, planned))
+        last = [one.chain.last for one in planned]
+        check_recipes(last)
+        served(self.read, last)
+        return tuple(planned)
+
+    def _planned(self, stage: StageTemplate, earlier: list[PlannedStage]) -> PlannedStage:
+        settings = self.settings.get(stage.name, Settings()).over(stage.train)
+        first, *others = (self._recipe(one) for one in recipes_of(self.template, stage, settings))
+        if settings.start is not None:
+            chain = next(one.chain for one in earlier if one.name == settings.start.stage)
+            begun = chain.best(settings.start.phase)
+            first = first.model_copy(update={"start": begun.resolve()})
+        if len(earlier) == 1:
+            first, *others = (one.model_copy(update={"boxes": self.boxes}) for one in (first, *others))
+        run = settings.checkpoints or self.out / CHECKPOINTS / stage.name
+        return PlannedStage(stage, settings, Chain((first, *others), self._data(stage, settings), run, settings.logs))
+
+    def _recipe(self, recipe: Recipe) -> Recipe:
+        small = smoke(recipe) if self.small else recipe
+        return small if self.fold is None else small.model_copy(update={"test_fold": self.fold})
+
+    def _data(self, stage: StageTemplate, settings: Settings) -> Path:
+        if self.small:
+            return phantoms_of(self.out)
+        if settings.data is None or not settings.data.is_dir():
+            found = "no data" if settings.data is None else f"no folder {settings.data}"
+            raise FileNotFoundError(
+                f"Found {found} for stage {stage.name}; wanted the folder of its data set. Pass --data "
+                f"{stage.name}=DIR, or --data DIR for all stages."
+            )
+        return settings.data
+
+    @property
+    def look(self) -> Looking:
+        """How stage 1 localises for stage 2."""
+        first, label = self.stages[0], self.read.stages[1].label
+        return Looking(first.template.block, label, first.template.mirror, first.settings.checkpoint)
+
+    @property
+    def boxes(self) -> Path:
+        """The file of the regions for stage 2, its name by where they come from."""
+        return (self.out / f"boxes_{self.source}.json").resolve()
