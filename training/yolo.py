@@ -38,6 +38,7 @@ from training.sampling import parts_of
 from training.yolo_board import follow
 
 ONNX, STAGE, RUN, DATA, CONFIG = "yolo.onnx", "stage.yaml", "ultralytics", "data", "config"
+DECODE = {"kind": "yolo", "threshold": 0.25, "iou": 0.5, "max_regions": 3}
 LICENCE = "AGPL-3.0 (trained through ultralytics)"
 STRIDE = 32
 # Fraction of the picture: what is left of a lesion at the edge of a view, or a speck of a mask, is none to be found.
@@ -112,7 +113,7 @@ def manifest_stage(recipe: Recipe, graph: Path) -> dict[str, Any]:
         "kind": "detect",
         "input": recipe.input.model_dump(mode="json"),
         "labels": ["lesion"],
-        "decode": {"kind": "yolo", "threshold": 0.25, "iou": 0.5, "max_regions": 3},
+        "decode": DECODE,
         "weights": {"network": weights},
         "training": {"recipe": recipe.name, "test_fold": recipe.test_fold, "validation": recipe.validation},
     }
