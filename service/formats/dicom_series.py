@@ -42,13 +42,17 @@ def read_slices(count: int, load: Load, options: Options) -> Image:
 def series_of(head: bytes) -> str | None:
     """UID of the series that a file is a slice of, None for any other file. Needs all that stands before the pixels."""
     try:
-        parsed = parse(head)
-        with decoding("DICOM"):
-            single = int(parsed.dataset.get("NumberOfFrames") or 1) == 1
-            placed = single and place_of(Frame(parsed.dataset, 1), 0) is not None
-            uid = str(parsed.dataset.get("SeriesInstanceUID") or "")
+        return series_in(parse(head))
     except InputError:
         return None
+
+
+def series_in(parsed: Parsed) -> str | None:
+    """UID of the series that an instance is a slice of, None for any other. Raises UnusableImage."""
+    with decoding("DICOM"):
+        single = int(parsed.dataset.get("NumberOfFrames") or 1) == 1
+        placed = single and place_of(Frame(parsed.dataset, 1), 0) is not None
+        uid = str(parsed.dataset.get("SeriesInstanceUID") or "")
     return uid if placed and uid else None
 
 
