@@ -1,4 +1,4 @@
-"""The container files, looked at without an engine: pins, users, what is copied, what is installed, how it is run.
+"""The Dockerfiles, looked at without an engine: pins, users, what is copied, what is installed, how it is run.
 
 That the image builds and answers is `make check-image`'s to show. The linters of others run where they are installed.
 """
@@ -7,34 +7,26 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import service
 from service.settings import Settings
+from tests.docker.linters import linter
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 SERVICE = [DOCKER / "service.Dockerfile", DOCKER / "service-gpu.Dockerfile"]
 ALL = [*SERVICE, DOCKER / "training.Dockerfile"]
 NEVER_SERVED = {"torch", "torchvision", "ultralytics", "monai", "timm", "transformers"}
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-
 each_file = pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
-each_service = pytest.mark.parametrize("name", SERVICES)
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
@@ -51,14 +43,6 @@ def of(path: Path, word: str) -> list[str]:
     return [rest for found, rest in instructions(path) if found == word]
 
 
-def tool(name: str) -> str:
-    """Where a linter is; skips the test where it is not installed."""
-    found = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
-    if found is None:
-        pytest.skip(f"NOT TESTED: {name} is not installed")
-    return found
-
-
 @pytest.fixture(scope="module")
 def requirements() -> ModuleType:
     """docker/requirements.py as a module."""
@@ -68,9 +52,6 @@ def requirements() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-# ---- Dockerfiles ----------------------------------------------------------------------------------------------------
 
 
 @each_file
@@ -179,72 +160,5 @@ def pin_lines(path: Path) -> list[str]:
 
 @each_file
 def test_hadolint_finds_nothing(path: Path) -> None:
-    ended = subprocess.run([tool("hadolint"), path], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([linter("hadolint"), path], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
-
-
-# ---- compose --------------------------------------------------------------------------------------------------------
-
-
-@each_service
-def test_a_container_may_do_nothing_but_its_work(name: str) -> None:
-    one = SERVICES[name]
-    assert one["user"] == "10001:10001"
-    assert (one["read_only"], one["cap_drop"], one["security_opt"]) == (True, ["ALL"], ["no-new-privileges:true"])
-    assert one["mem_limit"] == one["memswap_limit"]
-    assert one["pids_limit"] <= 512
-    assert one["ulimits"]["core"] == 0
-    assert all("noexec" in mount and "size=" in mount for mount in one["tmpfs"])
-    assert not {"privileged", "devices", "network_mode", "pid", "cap_add"} & set(one)
-    assert not any("docker.sock" in volume for volume in one["volumes"])
-    assert one["volumes"][1].endswith(":/pipelines:ro")
-
-
-@each_service
-def test_a_port_without_access_control_is_published_on_loopback_alone(name: str) -> None:
-    one = SERVICES[name]
-    assert one["environment"]["BREAST_CASCADE_ACCESS"] == "off"
-    assert all(port.startswith("127.0.0.1:") and port.endswith(":8000") for port in one["ports"])
-
-
-@each_service
-def test_a_container_has_time_to_end_its_work(name: str) -> None:
-    grace = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
-    # First running requests are waited for, then open connections, each as long.
-    assert grace > 2 * Settings.model_fields["drain_timeout"].default
-
-
-@each_service
-def test_the_health_check_is_the_images(name: str) -> None:
-    one = SERVICES[name]
-    dockerfile = ROOT / one["build"]["dockerfile"]
-    assert one["healthcheck"]["test"] == ["CMD", "python", "/opt/breast-cascade/healthcheck.py"]
-    assert f"--start-period={one['healthcheck']['start_period']}" in of(dockerfile, "HEALTHCHECK")[0]
-
-
-@each_service
-def test_an_image_is_named_by_this_version_and_never_fetched_by_that_name(name: str) -> None:
-    one = SERVICES[name]
-    stem = Path(one["build"]["dockerfile"]).stem
-    assert one["image"] == f"breast-cascade-{stem}:{service.__version__}"
-    assert one["pull_policy"] == "never"
-    assert f"-t {one['image']} " in (ROOT / one["build"]["dockerfile"]).read_text()
-
-
-@each_service
-def test_every_setting_in_compose_is_one_of_ours(name: str) -> None:
-    names = {one.removeprefix("BREAST_CASCADE_").lower() for one in SERVICES[name]["environment"]}
-    assert names <= set(Settings.model_fields)
-
-
-def test_profiles_choose_the_device() -> None:
-    assert {name: one["profiles"] for name, one in SERVICES.items()} == {"api": ["cpu"], "api-gpu": ["gpu"]}
-    (device,) = SERVICES["api-gpu"]["deploy"]["resources"]["reservations"]["devices"]
-    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
-    assert SERVICES["api-gpu"]["environment"]["BREAST_CASCADE_DEVICE"] == "cuda"
-
-
-def test_the_compose_schema_is_kept() -> None:
-    command = [tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 0, ended.stdout
