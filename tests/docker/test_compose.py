@@ -212,9 +212,9 @@ def redis(made: tuple[Path, str], tmp_path: Path) -> Iterator[str]:
     """Debian's Redis, started as compose starts it, on a socket of its own; the text of its secret."""
     program = linter("redis-server")
     secret = made[0] / "redis_conf"
-    words = SERVICES["redis"]["command"].split()
+    words = SERVICES["redis"]["command"].replace("/data", str(tmp_path)).split()
     assert words[:2] == ["redis-server", "/run/secrets/redis_conf"]
-    places = ["--dir", str(tmp_path), "--port", "0", "--unixsocket", str(tmp_path / "socket")]
+    places = ["--port", "0", "--unixsocket", str(tmp_path / "socket")]
     with subprocess.Popen([program, secret, *words[2:], *places], stdout=subprocess.DEVNULL) as process:
         try:
             until((tmp_path / "socket").exists)
