@@ -33,9 +33,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from service.frame import BATCH  # noqa: E402 - the tree before any installed copy
-from service.manifest import StageSpec, read_manifest, verified_weights  # noqa: E402
-from service.network import Device, OnnxNetwork  # noqa: E402
+from service.manifest import StageSpec, read_manifest, verified_weights  # noqa: E402 - before any installed copy
+from service.network import BATCH, Device, OnnxNetwork  # noqa: E402
 from service.settings import Settings, read_settings  # noqa: E402
 
 ALLOWED_SHARE, ALLOWED_MS = 0.25, 10.0
@@ -139,12 +138,13 @@ def examined(client: Client, content: bytes, pipeline: str) -> Picture:
 
 
 def batch_sizes(stage: dict[str, Any], count: int) -> list[int]:
-    """Batch sizes of the ``count`` runs of one stage: its regions in batches, then one run for each widened one."""
+    """Batch sizes of the ``count`` runs of one stage: its regions in batches, each followed by its widened ones."""
     if count == 0:
         return []
     regions = stage["regions"] if stage["kind"] != "detect" else [{}]
-    whole, rest = divmod(len(regions), BATCH)
-    sizes = [BATCH] * whole + [rest] * (rest > 0) + [1] * sum(one.get("widened", False) for one in regions)
+    batches = [regions[at : at + BATCH] for at in range(0, len(regions), BATCH)]
+    wide = [sum(one.get("widened", False) for one in batch) for batch in batches]
+    sizes = [size for batch, again in zip(batches, wide, strict=True) for size in (len(batch), again) if size]
     if len(sizes) != count:
         raise SystemExit(f"Stage {stage['name']} made {count} runs; its regions explain {len(sizes)}.")
     return sizes

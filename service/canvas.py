@@ -6,16 +6,16 @@ with the higher probability wins; background is no label, so one crop never eras
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.components import connected
-from service.image import Mask, Region, paste
+from service.components import connected, enclosing, seed
+from service.image import Mask, Region
 from service.manifest import StageSpec
-from service.result import Patch
+from service.result import Part, Patch
 from service.stages import Found, Probability
 
 Float = NDArray[np.float32]
@@ -75,77 +75,122 @@ def _labelled(decided: Decided) -> Patch | None:
 
 @dataclass(eq=False)
 class Canvas:
-    """The mask of one stage while it grows.
+    """The mask of one stage while it grows, slice after slice.
+
+    Of a slice that is done only labels and parts are kept. So a volume's probabilities never fill it as floats.
 
     Attributes:
         grid: the image's.
+        names: label name by id of the manifest.
         ids: label id by index in the stage's order.
-        labels: uint8 (depth, height, width), ids of the manifest.
+        whole: whether the mask of all slices is wanted, or of each only its parts.
+        probabilities: whether those of a volume are wanted; a picture's are.
+        labels: uint8 (depth, height, width), ids of the manifest; of one slice unless ``whole``.
+        parts: of the slices that are done.
+        patches: of a picture all that was seen, of a volume only what was labelled.
     """
 
     grid: Region
     names: Mapping[int, str]
     ids: Sequence[int]
+    whole: bool = True
+    probabilities: bool = True
     labels: Labels = field(init=False)
-    _seen: list[Patch] = field(default_factory=list)
-    _held: dict[int, list[Patch]] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
+    _held: list[Patch] = field(default_factory=list)
+    _z: int = 0
+    _first: int = 0
 
     def __post_init__(self) -> None:
-        self.labels = np.zeros(self.grid.shape, np.uint8)
+        depth, height, width = self.grid.shape
+        self.labels = np.zeros((depth if self.whole else 1, height, width), np.uint8)
 
     def put(self, decided: Decided) -> None:
-        """Paste the labels of one view, except where an earlier view holds a likelier one."""
-        view = decided.view
-        new = np.array([0, *self.ids], np.uint8)[decided.labels][np.newaxis]
-        here = self.labels[view.slices]
+        """Paste the labels of one view, except where an earlier view of its slice holds a likelier one.
+
+        Raises ValueError for a view of a slice that is done.
+        """
+        self._turn_to(decided.view.z0)
+        _, rows, columns = decided.view.slices
+        new = np.array([0, *self.ids], np.uint8)[decided.labels]
+        here = self._plane[rows, columns]
         if here.any():
-            keep_old = (here > 0) & ((new == 0) | (self._held_over(view) >= decided.probability))
+            keep_old = (here > 0) & ((new == 0) | (self._held_over(decided.view) >= decided.probability))
             new = np.where(keep_old, here, new)
-        paste(new, view, self.labels)
+        here[...] = new
         self._remember(decided)
 
+    @property
+    def _plane(self) -> Labels:
+        """The labels of the slice at work."""
+        plane: Labels = self.labels[self._z if self.whole else 0]
+        return plane
+
+    def _turn_to(self, z: int) -> None:
+        if z < max(self._z, self._first):
+            raise ValueError(f"Found a view of slice {z}, which is done; wanted slices in order. Sort the views.")
+        if z > self._z:
+            self.close()
+            self._z = z
+
     def _held_over(self, view: Region) -> Float:
-        """Highest probability that earlier views gave to a label, 0 where they gave none; (1, h, w) over ``view``."""
-        known = np.zeros(view.shape, np.float32)
-        for patch in self._held.get(view.z0, ()):
+        """Highest probability that earlier views gave to a label, 0 where they gave none; (h, w) over ``view``."""
+        known = np.zeros(view.shape[1:], np.float32)
+        for patch in self._held:
             common = patch.region.overlap(view)
             if common is not None:
-                here = common.shifted(-view.left, -view.top, -view.z0).slices
-                there = common.shifted(-patch.region.left, -patch.region.top, -patch.region.z0).slices
-                known[here] = np.maximum(known[here], patch.probability[there])
+                here = common.shifted(-view.left, -view.top).slices[1:]
+                there = common.shifted(-patch.region.left, -patch.region.top).slices[1:]
+                known[here] = np.maximum(known[here], patch.probability[0][there])
         return known
 
     def _remember(self, decided: Decided) -> None:
         if self.grid.depth == 1:
-            self._seen.append(Patch(decided.view, decided.probability[np.newaxis]))
+            self.patches.append(Patch(decided.view, decided.probability[np.newaxis]))
         labelled = _labelled(decided)
         if labelled is not None:
-            self._held.setdefault(decided.view.z0, []).append(labelled)
+            self._held.append(labelled)
 
-    @property
-    def patches(self) -> tuple[Patch, ...]:
-        """What is known of the probability: of a picture all that was seen, of a volume only what was labelled."""
-        # A volume's background would fill a float volume.
-        held = (patch for z in sorted(self._held) for patch in self._held[z])
-        return tuple(self._seen if self.grid.depth == 1 else held)
+    def close(self) -> None:
+        """Be done with the slice at work, unless nothing was found in it."""
+        if not self._held:
+            return
+        around = self._around_held()
+        known = self._held_over(around)
+        self.parts += [part for wanted in self.names for part in self._parts(wanted, around, known)]
+        if self.grid.depth > 1 and self.probabilities:
+            self.patches += self._held
+        self._held, self._first = [], self._z + 1
+        if not self.whole:
+            self.labels[...] = 0
+
+    def _around_held(self) -> Region:
+        """The region of all that is labelled in the slice at work; from an even corner, see `connected`."""
+        tight = enclosing([patch.region for patch in self._held])
+        return replace(tight, left=tight.left & ~1, top=tight.top & ~1)
+
+    def _parts(self, wanted: int, around: Region, known: Float) -> Iterator[Part]:
+        plane = self._plane[around.slices[1:]]
+        for flat, inside in connected(plane == wanted):
+            region = flat.shifted(around.left, around.top, self._z)
+            certainty = float(known[flat.slices[1:]][inside].sum(dtype=np.float64))
+            yield Part(self.names[wanted], region, seed(region, inside), int(inside.sum()), certainty)
+
+    def restore(self, parts: Sequence[Part], labels: Iterable[tuple[Region, Labels]], patches: Sequence[Patch]) -> None:
+        """Draw on an empty canvas what another one of the same stage held when it was closed."""
+        self.parts, self.patches = list(parts), list(patches)
+        for region, block in labels:
+            self.labels[region.slices] = block
+        self._first = max((part.region.z1 for part in parts), default=0)
 
     def mask(self) -> Mask:
-        """The finished mask."""
+        """The finished mask, if ``whole``."""
+        self.close()
         return Mask(self.labels, dict(self.names))
 
     def boxes(self, label: str) -> list[Found]:
         """Boxes of the components of one label in each slice, largest first, scored by their mean probability."""
-        (wanted,) = (number for number, name in self.names.items() if name == label)
-        found = [one for z in range(self.grid.depth) for one in self._slice_boxes(z, wanted, label)]
+        self.close()
+        found = [Found(part.region, label, part.score) for part in self.parts if part.label == label]
         return sorted(found, key=lambda one: -one.region.width * one.region.height)
-
-    def _slice_boxes(self, z: int, wanted: int, label: str) -> list[Found]:
-        parts = list(connected(self.labels[z] == wanted))
-        if not parts:
-            return []
-        known = self._held_over(Region(0, 0, self.grid.width, self.grid.height, z, z + 1))[0]
-        found = []
-        for region, inside in parts:
-            _, rows, columns = region.slices
-            found.append(Found(region.shifted(0, 0, z), label, float(known[rows, columns][inside].mean())))
-        return found

@@ -19,6 +19,7 @@ from service.measure import Finding, Findings
 from service.network import GPU_MEMORY, Device
 from service.result import CascadeResult, Flag
 from service.stages import build_stage
+from service.watch import QUIET, Watch
 
 BUNDLED = Path(__file__).parent / "pipelines"
 # What DICOM calls images that a pipeline of a modality can look at; and modalities that tell nothing.
@@ -38,6 +39,7 @@ class Request:
         boxes: regions that take the place of stage 1.
         stage: whose mask is wanted.
         points: of one object, for a prompt stage; with one box or in the place of stage 1.
+        probabilities: whether those of a volume are wanted; without them it takes no memory beyond the mask.
     """
 
     pipeline: str | None = None
@@ -46,6 +48,12 @@ class Request:
     boxes: tuple[Region, ...] = ()
     stage: str | None = None
     points: tuple[Point, ...] = ()
+    probabilities: bool = True
+
+    @property
+    def ask(self) -> Ask:
+        """What of it one run is asked."""
+        return Ask(self.threshold, self.boxes, self.stage, self.points, self.probabilities)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,17 +170,17 @@ class Engine:
             )
         return names[0]
 
-    def segment(self, image: Image, request: Request) -> Answer:
-        """Run one image through its pipeline. Blocks; raises the InputError tree."""
+    def segment(self, image: Image, request: Request, watch: Watch = QUIET) -> Answer:
+        """Run one image through its pipeline. Blocks; raises the InputError tree, and what ``watch`` raises."""
         pipeline = self.chosen(image, request)
         start = time.perf_counter()
-        result = pipeline.cascade.run(image, Ask(request.threshold, request.boxes, request.stage, request.points))
+        result = pipeline.cascade.run(image, request.ask, watch)
         elapsed = 1000 * (time.perf_counter() - start)
         return Answer(
             manifest=pipeline.manifest,
             image=image,
             result=result,
-            findings=Findings(result.mask, image, result.patches),
+            findings=Findings(result.mask, image, result.parts),
             measurements={},
             flags=(*image.flags, *result.flags),
             provenance=_provenance(pipeline, image),

@@ -24,7 +24,6 @@ from service.network import Network
 from service.preprocess import Placement, prepare, prepare_map
 
 Float = NDArray[np.float32]
-BATCH = 8
 
 
 @dataclass
@@ -63,10 +62,10 @@ class Frame:
     meter: Meter = field(default_factory=Meter)
 
     def look(self, views: Iterable[Region], spec: StageSpec, network: Network) -> Iterator[Seen]:
-        """Run ``network`` on every view, in batches of at most 8, in order."""
+        """Run ``network`` on every view, in batches of its own size, in order."""
         waiting = iter(views)
         (name,) = network.inputs
-        while batch := list(islice(waiting, BATCH)):
+        while batch := list(islice(waiting, network.batch)):
             prepared = [self.tensor(view, spec) for view in batch]
             outputs = self.meter.run(network, {name: np.stack([tensor for tensor, _ in prepared])})
             for index, (view, (_, placement)) in enumerate(zip(batch, prepared, strict=True)):

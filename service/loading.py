@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.errors import WeightsError
-from service.frame import BATCH, input_channels
+from service.frame import input_channels
 from service.manifest import StageSpec, verified_weights
-from service.network import CUDA, Device, Float, Network, OnnxNetwork
+from service.network import BATCH, CUDA, Device, Float, Network, OnnxNetwork
 
 # Without the batch axis; None where any length goes.
 Shape = tuple[int | None, ...]
@@ -39,10 +39,21 @@ def _warm(network: OnnxNetwork, stage: StageSpec) -> dict[str, Float]:
     if stage.kind == "prompt":
         return network.warm(1)
     if network.provider == CUDA:
-        # Kernels are chosen once for each shape; the largest first, so that the arena grows once.
-        for batch in range(BATCH, 0, -1):
-            network.warm(batch)
+        _warm_on_gpu(network)
     return network.warm(2)
+
+
+def _warm_on_gpu(network: OnnxNetwork) -> None:
+    """Each batch size that will come: kernels are chosen once for each shape; the largest first, so that the arena
+    grows once. A size that does not fit after all is halved."""
+    while network.batch > BATCH:
+        try:
+            network.warm(network.batch)
+            break
+        except WeightsError:
+            network.batch //= 2
+    for batch in range(BATCH, 0, -1):
+        network.warm(batch)
 
 
 def _check_inputs(path: Path, network: OnnxNetwork, stage: StageSpec, embedding: dict[str, Float] | None) -> None:

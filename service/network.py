@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -33,6 +34,11 @@ RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 GPU_MEMORY = 4 * 2**30
 ERRORS_ONLY = 3
 EMBEDDING_BYTES = 256 * 2**20
+# More at once makes a CPU no faster, and every machine can hold so many.
+BATCH = 8
+MOST_AT_ONCE = 64
+# What a network of full resolution holds per pixel of its input while it runs: 64 channels of float32, four times over.
+BYTES_PER_PIXEL = 4 * 64 * 4
 
 
 class Network(Protocol):
@@ -45,6 +51,11 @@ class Network(Protocol):
 
     @property
     def provider(self) -> str: ...
+
+    @property
+    def batch(self) -> int:
+        """The most examples that one run should be given; at least `BATCH`."""
+        ...
 
     def run(self, inputs: Mapping[str, Float]) -> dict[str, Float]: ...
 
@@ -101,6 +112,7 @@ class OnnxNetwork:
         for one in self._session.get_inputs():
             self._check_input(one.name, one.type)
         self._outputs = [one.name for one in self._session.get_outputs()]
+        self.batch = batch_on_gpu(self.inputs, device.memory) if self.provider == CUDA else BATCH
 
     def _check_input(self, name: str, kind: str) -> None:
         shape = self.inputs[name]
@@ -123,6 +135,16 @@ class OnnxNetwork:
         zeros = {name: np.zeros([axis or batch for axis in shape], np.float32) for name, shape in self.inputs.items()}
         with _readable(self._name, "a graph that ONNX Runtime can run"):
             return self.run(zeros)
+
+
+def batch_on_gpu(inputs: Mapping[str, tuple[int | None, ...]], memory: int) -> int:
+    """How many examples fill half of a session's ``memory`` (bytes), a power of two from `BATCH` to `MOST_AT_ONCE`.
+
+    The other half is left for weights and the working space of convolutions.
+    """
+    pixels = max(math.prod(axis or 1 for axis in shape[-2:]) for shape in inputs.values())
+    fitting = memory // 2 // (BYTES_PER_PIXEL * pixels)
+    return min(MOST_AT_ONCE, max(BATCH, 1 << max(0, fitting.bit_length() - 1)))
 
 
 def installed_runtimes() -> dict[str, str]:

@@ -25,12 +25,15 @@ class Ask:
         boxes: take the place of the localising stage; what of them lies outside of the image is cut off and flagged.
         stage: whose mask is wanted; the last segment or prompt stage when None.
         points: of one object, for a prompt stage; with one box or in the place of the localising stage.
+        probabilities: whether those of a volume are wanted; a picture's always come. Without them a volume leaves no
+            float behind.
     """
 
     threshold: float | None = None
     boxes: tuple[Region, ...] = ()
     stage: str | None = None
     points: tuple[Point, ...] = ()
+    probabilities: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,38 @@ class Patch:
     probability: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Part:
+    """One 8-connected part of one label in one slice.
+
+    Attributes:
+        region: tight.
+        seed: (x, y, z) of the first pixel of its first row, which no other part has.
+        pixels: how many it has.
+        certainty: sum over them of the highest probability that was seen for a label there.
+    """
+
+    label: str
+    region: Region
+    seed: tuple[int, int, int]
+    pixels: int
+    certainty: float
+
+    @property
+    def score(self) -> float:
+        """Mean probability, 0 to 1."""
+        return self.certainty / self.pixels
+
+
 @dataclass(frozen=True, eq=False)
 class CascadeResult:
-    """Everything one run gave. ``mask`` is that of the stage asked for, on the image's own grid."""
+    """Everything one run gave.
+
+    Attributes:
+        mask: that of the stage asked for, on the image's own grid.
+        patches: probabilities of a picture all over where was looked; of a volume where a label is, if asked for.
+        parts: of the mask, slice by slice.
+    """
 
     status: Status
     mask: Mask
@@ -91,3 +123,4 @@ class CascadeResult:
     stages: tuple[StageResult, ...]
     classification: Classification
     flags: tuple[Flag, ...]
+    parts: tuple[Part, ...] = ()

@@ -30,6 +30,7 @@ class FakeNetwork:
     answer: Callable[[Float], dict[str, Float]]
     shape: tuple[int, ...]
     provider: str = "fake"
+    batch: int = 8
     batches: list[tuple[int, ...]] = field(default_factory=list)
 
     @property

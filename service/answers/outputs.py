@@ -38,6 +38,7 @@ class Format:
         encode: the bytes; none where the format has nothing to say (a DICOM segmentation of nothing).
         for_volumes: how the same is written of a volume, where that differs.
         from_dicom: whether it takes what only a DICOM source holds: patient, study, frame of reference.
+        probabilities: whether it tells those of each voxel.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Format:
     encode: Callable[[Answer, Clock], bytes]
     for_volumes: Format | None = None
     from_dicom: bool = False
+    probabilities: bool = False
 
     def of(self, image: Image) -> Format:
         """How an answer to this image is written. Raises InputError with code ``needs_dicom``."""
@@ -105,7 +107,7 @@ _mask = _timed(lambda answer: encode_mask(answer.result.mask, answer.manifest.la
 _nifti = _timed(lambda answer: encode_nifti(answer.result.mask.labels, answer.image))
 _overlay = _timed(lambda answer: encode_overlay(answer.image, answer.result.mask, answer.manifest.labels))
 _probability = _timed(lambda answer: encode_probability(answer.result.patches, answer.image.region))
-_volume = Format("probability", NIFTI, ".probability.nii.gz", _timed(_probability_volume))
+_volume = Format("probability", NIFTI, ".probability.nii.gz", _timed(_probability_volume), probabilities=True)
 
 OFFERED: Mapping[str, Format] = {
     one.name: one
@@ -113,7 +115,7 @@ OFFERED: Mapping[str, Format] = {
         Format("json", JSON, ".json", _json),
         Format("mask", PNG, ".mask.png", _mask, Format("mask", NIFTI, ".mask.nii.gz", _nifti)),
         Format("overlay", PNG, ".overlay.png", _overlay),
-        Format("probability", PNG, ".probability.png", _probability, _volume),
+        Format("probability", PNG, ".probability.png", _probability, _volume, probabilities=True),
         Format("nifti", NIFTI, ".nii.gz", _nifti),
         Format("dicom-seg", DICOM, ".seg.dcm", _timed(_seg), from_dicom=True),
         Format("dicom-sr", DICOM, ".sr.dcm", _timed(_sr), from_dicom=True),

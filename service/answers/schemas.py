@@ -53,7 +53,8 @@ class StageBody(Body):
 class FindingBody(Body):
     """One connected component. Millimetres are null where the spacing is unknown.
 
-    Axes and area of a volume are those of the finding's largest slice. ``centroid`` is (x, y, z) in pixels,
+    Axes and area of a volume are those of the finding's largest slice; ``longest_mm`` is its greatest extent in space,
+    over planes of every direction, null where depth is not space. ``centroid`` is (x, y, z) in pixels,
     ``centroid_mm`` the same in the patient (LPS), null where the file does not place its voxels in one. Where quadrant
     and clock face (the reader facing the patient) are null, ``location_reason`` says why.
     """
@@ -67,6 +68,7 @@ class FindingBody(Body):
     area_mm2: float | None
     long_axis_mm: float | None
     short_axis_mm: float | None
+    longest_mm: float | None
     volume_ml: float | None
     centroid: tuple[float, float, float]
     centroid_mm: tuple[float, float, float] | None

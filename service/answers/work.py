@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.answers.clock import Clock
 from service.answers.outputs import Format
@@ -13,6 +13,7 @@ from service.formats.limits import Limits
 from service.formats.options import Options
 from service.formats.read import read_image
 from service.image import Image
+from service.watch import Checked, Watch
 
 Read = Callable[[bytes, Options], Image]
 
@@ -63,8 +64,14 @@ class Product:
         }
 
 
-def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: None) -> Product:
-    """Decode, segment, encode; blocking. ``check`` is called between the steps and may raise to end the work."""
+def produce(
+    engine: Engine, order: Order, check: Callable[[], None] = lambda: None, watch: Watch | None = None
+) -> Product:
+    """Decode, segment, encode; blocking.
+
+    ``check`` is called between the steps and may raise to end the work; so it is between the batches of a stage, where
+    no ``watch`` is told instead.
+    """
     clock = order.clock
     clock.mark("queue")
     check()
@@ -75,7 +82,8 @@ def produce(engine: Engine, order: Order, check: Callable[[], None] = lambda: No
         order.parameters.check(image)
         wanted = order.format.of(image)
     check()
-    answer = engine.segment(image, order.parameters.request())
+    request = replace(order.parameters.request(), probabilities=wanted.probabilities)
+    answer = engine.segment(image, request, watch or Checked(check))
     clock.add("stages", answer.timings_ms["stages"])
     check()
     return Product(answer, wanted.encode(answer, clock), wanted, clock)

@@ -54,7 +54,7 @@ def key_slice(answer: Answer) -> int:
     if not answer.findings:
         return (answer.image.field.z0 + answer.image.field.z1) // 2
     _, largest = found_components(answer.result.mask, answer.image)[0]
-    return largest.region.z0 + int(largest.pixels.sum(axis=(1, 2)).argmax())
+    return largest.region.z0 + int(np.argmax(largest.areas))
 
 
 def _caption(answer: Answer, z: int) -> str:

@@ -66,8 +66,8 @@ def segment_map(answer: Answer, parts: tuple[Segment, ...]) -> NDArray[np.uint16
     numbers = {finding.id: part.number for part in parts for finding in part.findings}
     volume = np.zeros(answer.image.region.shape, np.uint16)
     for finding_id, (_, component) in enumerate(found_components(answer.result.mask, answer.image), start=1):
-        here = volume[component.region.slices]
-        here[component.pixels > 0] = numbers[finding_id]
+        for here, plane in zip(volume[component.region.slices], component.planes(), strict=True):
+            here[plane > 0] = numbers[finding_id]
     return volume
 
 

@@ -35,7 +35,7 @@ def instances(answer: Answer) -> Iterator[Instance]:
     labels = {label.name: label for label in answer.manifest.labels}
     located = found_components(answer.result.mask, answer.image)
     for finding, (name, component) in zip(answer.findings, located, strict=True):
-        for offset, plane in enumerate(component.pixels):
+        for offset, plane in enumerate(component.planes()):
             tight = Region.around(plane[np.newaxis])
             if tight is not None:
                 at = tight.shifted(component.region.left, component.region.top, component.region.z0 + offset)

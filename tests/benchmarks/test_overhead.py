@@ -49,6 +49,7 @@ def test_overhead_prints_both_medians(tiny_pipelines: Path, tmp_path: Path) -> N
         ("segment", [{}] * 3, 1, [3]),
         ("segment", [{}] * 8, 1, [8]),
         ("segment", [{}] * 9 + [{"widened": True}], 3, [8, 2, 1]),
+        ("segment", [{"widened": True}] * 3 + [{}] * 6, 3, [8, 3, 1]),
     ],
 )
 def test_batch_sizes(

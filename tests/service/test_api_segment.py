@@ -98,6 +98,7 @@ def test_json_mask_and_finding_are_the_square(tiny_client: httpx.Client) -> None
         "area_mm2",
         "long_axis_mm",
         "short_axis_mm",
+        "longest_mm",
         "volume_ml",
         "centroid",
         "centroid_mm",

@@ -121,13 +121,46 @@ def test_a_picture_remembers_all_it_saw_a_volume_what_it_labelled() -> None:
     labels[1, 1] = labels[2, 2] = 1
     flat, deep = canvas(), canvas(depth=5)
     flat.put(decided(Region(2, 1, 6, 5), labels, np.full((4, 4), 0.75)))
-    deep.put(decided(Region(2, 1, 6, 5, 3, 4), labels, np.full((4, 4), 0.75)))
     deep.put(decided(Region(2, 1, 6, 5, 1, 2), 0 * labels, np.full((4, 4), 0.25)))
+    deep.put(decided(Region(2, 1, 6, 5, 3, 4), labels, np.full((4, 4), 0.75)))
+    deep.close()
     (patch,) = flat.patches
     assert (patch.region, patch.probability.shape) == (Region(2, 1, 6, 5), (1, 4, 4))
     (patch,) = deep.patches
     assert patch.region == Region(3, 2, 5, 4, 3, 4)
     assert patch.probability.tolist() == [[[0.75, 0], [0, 0.75]]]
+
+
+def test_slices_come_in_order_and_are_done_once() -> None:
+    labels = np.zeros((6, 8))
+    labels[2, 2] = 1
+    deep = canvas(depth=3)
+    deep.put(decided(Region(0, 0, 8, 6, 1, 2), labels, labels))
+    with pytest.raises(ValueError, match=r"Found a view of slice 0, which is done; wanted slices in order\. Sort the"):
+        deep.put(decided(Region(0, 0, 8, 6), labels, labels))
+    deep.close()
+    with pytest.raises(ValueError, match="Found a view of slice 1, which is done"):
+        deep.put(decided(Region(0, 0, 8, 6, 1, 2), labels, labels))
+
+
+@given(st.lists(st.tuples(VIEWS, st.integers(0, 2), st.integers(0, 2**32 - 1)), min_size=1, max_size=6))
+def test_a_canvas_of_one_slice_at_a_time_knows_the_same_parts(looks: list[tuple[Region, int, int]]) -> None:
+    whole = canvas(depth=3)
+    lean = Canvas(whole.grid, NAMES, list(NAMES), whole=False, probabilities=False)
+    for view, z, seed in sorted(looks, key=lambda look: look[1]):
+        rng = np.random.default_rng(seed)
+        shape = (view.height, view.width)
+        one = decided(view.shifted(0, 0, z), rng.integers(0, 4, shape), rng.random(shape))
+        whole.put(one)
+        lean.put(one)
+    for name in NAMES.values():
+        assert lean.boxes(name) == whole.boxes(name)
+    assert lean.parts == whole.parts
+    assert (lean.labels.shape[0], lean.patches) == (1, [])
+    assert sum(part.pixels for part in whole.parts) == np.count_nonzero(whole.labels)
+    for part in whole.parts:
+        x, y, z = part.seed
+        assert NAMES[int(whole.labels[z, y, x])] == part.label
 
 
 def test_boxes_are_the_components_of_one_label_largest_first() -> None:
@@ -141,6 +174,17 @@ def test_boxes_are_the_components_of_one_label_largest_first() -> None:
     assert [(one.label, one.score) for one in found] == [("lesion", 0.75)] * 2
     assert [one.region for one in painted.boxes("fat")] == [Region(5, 0, 6, 1, 1, 2)]
     assert painted.boxes("gland") == []
+
+
+def test_a_parts_certainty_is_the_highest_of_all_crops() -> None:
+    painted = canvas()
+    ones = np.ones((2, 4))
+    painted.put(decided(Region(0, 0, 4, 2), ones, 0.6 * ones))
+    painted.put(decided(Region(3, 0, 7, 2), ones, 0.8 * ones))
+    painted.close()
+    (part,) = painted.parts
+    assert (part.region, part.seed, part.pixels) == (Region(0, 0, 7, 2), (0, 0, 0), 14)
+    assert part.score == pytest.approx((6 * 0.6 + 8 * 0.8) / 14)
 
 
 def test_the_mask_carries_the_names() -> None:

@@ -202,6 +202,14 @@ def test_each_of_several_looks_is_widened_by_itself() -> None:
     assert [look.widened for look in result.stages[1].regions] == [False, True]
 
 
+def test_those_that_are_cut_off_are_looked_at_again_together() -> None:
+    plane = np.maximum(square(4, 4, 10), square(40, 40, 16))
+    run, _, image = half_seen(Region(0, 0, 1, 1), plane)
+    result = run.run(image, Ask(boxes=(Region(0, 0, 12, 12), Region(36, 36, 54, 54))))
+    assert [look.widened for look in result.stages[1].regions] == [True, True]
+    assert result.stages[1].network_runs == 2
+
+
 def test_given_boxes_take_the_place_of_the_localiser() -> None:
     find = raising(SIZE, AssertionError("the localiser must not run"))
     lesion = spec("lesion", on="find")
@@ -375,17 +383,49 @@ def test_a_dark_volume_is_none_found_and_classified_by_the_mean_of_its_slices() 
     answers = iter([[0.0, 0.0], [0.0, 100.0]])
     network = FakeNetwork(lambda batch: {"logits": np.float32([next(answers) for _ in batch])}, (1, *SIZE))
     run = cascade((spec("lesion"), threshold(SIZE)), (spec("class", "classify", labels=CLASSES), network))
-    result = run.run(volume(np.zeros((2, 16, 16), np.uint8)))
+    result = run.run(volume(np.stack([BLACK_BUT_ONE] * 2)))
     assert (result.status, how(result)) == ("none_found", ["whole_image", "whole_image"])
     assert result.classification.scores == {"benign": pytest.approx(0.25), "malignant": pytest.approx(0.75)}
+
+
+def test_empty_slices_are_not_looked_at_and_counted() -> None:
+    seen: list[int] = []
+    network = FakeNetwork(lambda batch: seen.append(len(batch)) or {"logits": 20 * (batch - 0.5)}, (1, *SIZE))
+    slices = np.stack([*scan(), np.full((64, 64), 255, np.uint8), BLACK_BUT_ONE])
+    result = cascade((spec("lesion"), network)).run(volume(slices))
+    assert seen == [4]
+    assert [look.region.z0 for look in result.stages[0].regions] == [1, 2, 3, 6]
+    assert not result.mask.labels[5].any()
+    (flag,) = result.flags
+    assert (flag.code, flag.text) == ("empty_slices", "3 of 7 slices not looked at: all pixels have the same value.")
+
+
+def test_a_given_box_in_an_empty_slice_finds_nothing() -> None:
+    result = pipeline().run(volume(scan()), Ask(boxes=(Region(16, 16, 48, 48, 0, 1),)))
+    assert (result.status, how(result)) == ("none_found", ["given", "given", "not_found"])
+    assert [stage.network_runs for stage in result.stages] == [0, 0, 0]
+
+
+def test_a_volume_of_empty_slices_is_not_evaluated() -> None:
+    result = pipeline().run(volume(np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((16, 16), np.uint8)))
+    assert (result.status, codes(result), result.stages) == ("not_evaluated", ["empty_slices", "no_contrast"], ())
+    assert result.mask.labels.shape == (5, 16, 16)
+
+
+def test_a_volume_whose_probabilities_nobody_wants_leaves_none() -> None:
+    lean, full = (pipeline().run(volume(scan()), Ask(probabilities=wanted)) for wanted in (False, True))
+    assert (lean.patches, len(full.patches)) == ((), 3)
+    assert lean.parts == full.parts
+    np.testing.assert_array_equal(lean.mask.labels, full.mask.labels)
+    assert pipeline().run(picture(scan()[2]), Ask(probabilities=False)).patches != ()
 
 
 def test_a_lazy_volume_goes_through_every_stage_slice_by_slice() -> None:
     reader = CountingReader(np.repeat(scan(), 4, 0)[..., np.newaxis])
     result = pipeline().run(Image(reader, depth_axis="space"))
     assert result.status == "found"
-    # Each slice once for the detector, then only those with something in them.
-    assert reader.reads == 20 + 12 + 1
+    # Each slice once to see whether it is empty; for the detector and the segmenter those with something in them.
+    assert reader.reads == 20 + 12 + 12 + 1
     # What is remembered is the lesion's own pixels, not the volume's.
     assert sum(patch.probability.size for patch in result.patches) == (result.mask.labels > 0).sum()
 

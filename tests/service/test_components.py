@@ -18,7 +18,7 @@ VOLUMES = arrays.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 7), st
 def painted(shape: tuple[int, ...], spatial: bool, present: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Each component's number on its voxels; overlapping ones would show as a wrong count."""
     numbers = np.zeros(shape, np.int32)
-    for n, one in enumerate(components(present, spatial=spatial), start=1):
+    for n, one in enumerate(components(present.astype(np.uint8), 1, spatial=spatial), start=1):
         assert Region.around(one.pixels) == Region(0, 0, one.region.width, one.region.height, 0, one.region.depth)
         here = numbers[one.region.slices]
         assert not here[one.pixels > 0].any()
@@ -62,21 +62,21 @@ def test_a_fork_that_joins_only_in_another_slice_is_one(spatial: bool, count: in
     present[0, 2, 1] = present[0, 2, 7] = True
     present[1, 2, 1:8] = True
     present[2, 3, 0] = True  # touches by a corner
-    assert len(components(present, spatial=spatial)) == count
+    assert len(components(present.astype(np.uint8), 1, spatial=spatial)) == count
 
 
 def test_a_gap_of_a_slice_parts() -> None:
     present = np.zeros((3, 2, 2), bool)
     present[0], present[2] = True, True
-    assert [one.size for one in components(present, spatial=True)] == [4, 4]
+    assert [one.size for one in components(present.astype(np.uint8), 1, spatial=True)] == [4, 4]
 
 
 @pytest.mark.parametrize(("left", "count"), [(1, 1), (2, 2), (5, 2)])
 def test_parts_of_neighbouring_slices_join_where_they_touch_and_not_beside(left: int, count: int) -> None:
     present = np.zeros((2, 3, 8), bool)
     present[0, 1, 0] = present[1, 1, left] = True
-    assert len(components(present, spatial=True)) == count
+    assert len(components(present.astype(np.uint8), 1, spatial=True)) == count
 
 
 def test_nothing_has_no_components() -> None:
-    assert components(np.zeros((3, 4, 5), bool), spatial=True) == []
+    assert components(np.zeros((3, 4, 5), np.uint8), 1, spatial=True) == []

@@ -15,9 +15,8 @@ from service import loading
 from service.answers.parameters import read_parameters
 from service.engine import Engine, Request, software
 from service.errors import BadParameter, DeviceError, ManifestError, UnknownPipeline, UnusableImage, WeightsError
-from service.frame import BATCH
 from service.image import Region
-from service.network import CUDA, Device, onnxruntime
+from service.network import BATCH, CUDA, Device, onnxruntime
 from service.source import Flag
 from tests import tiny_graphs, tiny_pipeline
 from tests.fakes import picture, square

@@ -103,43 +103,55 @@ def scan(depth: int = 11) -> NDArray[np.uint8]:
     return np.random.default_rng(1).integers(0, 256, (depth, 45, 37)).astype(np.uint8)
 
 
-def looked(image: Image, batch: int, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.float32]:
+def looked(image: Image, batch: int) -> NDArray[np.float32]:
     """Probabilities of every slice."""
-    monkeypatch.setattr(frame_module, "BATCH", batch)
-    seen = Segment(BALANCED, network()).run(Frame(image), planes(image.region))
+    tiny = network()
+    tiny.batch = batch
+    seen = Segment(BALANCED, tiny).run(Frame(image), planes(image.region))
     return np.stack([one.labels[0] for one in seen])
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 11])
-def test_batches_and_neighbours_do_not_change_a_result(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    together = looked(volume(scan()), batch, monkeypatch)
-    alone = np.concatenate([looked(picture(one), 1, monkeypatch) for one in scan()])
+def test_batches_and_neighbours_do_not_change_a_result(batch: int) -> None:
+    together = looked(volume(scan()), batch)
+    alone = np.concatenate([looked(picture(one), 1) for one in scan()])
     assert 0.05 < (together > 0.5).mean() < 0.95
     np.testing.assert_array_equal(together > 0.5, alone > 0.5)
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
-def test_order_of_slices_does_not_change_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = looked(volume(scan()), 4, monkeypatch)
-    backward = looked(volume(scan()[::-1]), 4, monkeypatch)
+def test_order_of_slices_does_not_change_a_result() -> None:
+    forward = looked(volume(scan()), 4)
+    backward = looked(volume(scan()[::-1]), 4)
     np.testing.assert_array_equal(forward > 0.5, backward[::-1] > 0.5)
     np.testing.assert_allclose(forward, backward[::-1], atol=1e-6)
 
 
-def test_masks_of_a_volume_are_those_of_its_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_of_a_volume_are_those_of_its_slices() -> None:
     pipeline = cascade((BALANCED, network()))
     whole = pipeline.run(volume(scan())).mask.labels
     for z, one in enumerate(scan()):
         np.testing.assert_array_equal(pipeline.run(picture(one)).mask.labels[0], whole[z])
 
 
-def test_a_volume_is_read_slice_by_slice_and_never_batched_beyond_eight() -> None:
+def test_a_volume_is_read_slice_by_slice_and_batched_as_the_network_takes_it() -> None:
     reader = CountingReader(scan(20)[..., np.newaxis])
     fake = identity((32, 32))
     result = cascade((spec("lesion"), fake)).run(Image(reader, depth_axis="space"))
     assert result.mask.labels.shape == (20, 45, 37)
     assert [shape[0] for shape in fake.batches] == [8, 8, 4]
-    assert reader.reads == 20
+    # Once to see whether there is anything in it, once to look.
+    assert reader.reads == 2 * 20
+
+
+def test_a_device_that_takes_more_gets_more_and_the_rest_in_sizes_that_all_take() -> None:
+    fake = identity((32, 32))
+    fake.batch = 16
+    result = cascade((spec("lesion"), fake)).run(volume(scan(45)))
+    assert [shape[0] for shape in fake.batches] == [16, 16, 8, 5]
+    np.testing.assert_array_equal(
+        result.mask.labels, cascade((spec("lesion"), identity((32, 32)))).run(volume(scan(45))).mask.labels
+    )
 
 
 def test_preparing_a_small_crop_copies_no_whole_slice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.image import Image, Mask, Region
-from service.measure import Finding, Findings, axes, findings
-from service.result import Patch
+from service.measure import Finding, Findings, findings
+from service.result import Part
 from service.source import Source
 
 NAMES = {1: "lesion", 2: "fat"}
 SPACING = st.floats(0.05, 0.4)
 
 
-def found(labels: NDArray[Any], patches: tuple[Patch, ...] = (), **about: Any) -> tuple[Finding, ...]:
+def found(labels: NDArray[Any], parts: tuple[Part, ...] = (), **about: Any) -> tuple[Finding, ...]:
     """Findings of labels (height, width) or (depth, height, width)."""
     grid = labels[np.newaxis] if labels.ndim == 2 else labels
     image = Image(np.zeros((*grid.shape, 1), np.uint8), **about)
-    return findings(Mask(grid.astype(np.uint8), NAMES), image, patches)
+    return findings(Mask(grid.astype(np.uint8), NAMES), image, parts)
 
 
 def ellipse(long: float, short: float, angle: float, spacing: tuple[float, float]) -> NDArray[np.bool_]:
@@ -62,16 +62,11 @@ def test_a_rectangle_has_its_area_centroid_box_and_outline(width: int, height: i
     assert len(one.contour) <= 4
 
 
-def test_one_pixel_is_one_pixel_long() -> None:
-    assert axes(np.array([[3, 4]], np.int32), (1, 1)) == pytest.approx((1, 1))
-    assert axes(np.array([[3, 4]], np.int32), (0.5, 0.25)) == pytest.approx((0.5, 0.25))
-    assert axes(np.array([[0, 0], [9, 0]], np.int32), (1, 1)) == pytest.approx((10, 1))
-
-
 @pytest.mark.parametrize("spacing", [(None, None, None), (1.0, None, None), (1.0, 0.5, None), (1.0, None, 0.5)])
 def test_no_millimetres_without_spacing(spacing: Any) -> None:
     (one,) = found(np.ones((3, 4, 5)), spacing=spacing, depth_axis="space")
     assert (one.area_mm2, one.long_axis_mm, one.short_axis_mm, one.volume_ml) == (None, None, None, None)
+    assert one.longest_mm is None
     assert one.long_axis_px > 0
 
 
@@ -85,7 +80,7 @@ def test_volume_is_that_of_space_only() -> None:
     assert one.centroid == pytest.approx((9.5, 9.5, 4))
     over_time = found(ball, depth_axis="time", **known)
     assert len(over_time) == 5
-    assert all(each.volume_ml is None for each in over_time)
+    assert all(each.volume_ml is each.longest_mm is None for each in over_time)
     (flat,) = found(ball, depth_axis="space", spacing=(None, 0.5, 0.4))
     assert flat.volume_ml is None
     assert flat.area_mm2 == pytest.approx(20)
@@ -123,6 +118,9 @@ def test_a_turned_ellipsoid_on_uneven_voxels(half: Any, angles: Any, spacing: An
     assert one.long_axis_mm == pytest.approx(2 * long, abs=tolerance)
     assert one.short_axis_mm == pytest.approx(2 * short, abs=tolerance + 0.01 * long)
     assert one.area_mm2 == pytest.approx(math.pi * long * short, rel=0.06)
+    # Over planes of every direction, the cut along its longest axis is there, however it lies in the slices.
+    assert one.longest_mm == pytest.approx(2 * max(half), abs=1.5 * max(spacing))
+    assert one.longest_mm >= one.long_axis_mm - 1e-4
 
 
 def test_the_centroid_lies_in_the_patient_where_the_source_says_how() -> None:
@@ -194,31 +192,19 @@ def test_touches_border_is_about_the_pictures_edge(rows: slice, columns: slice, 
     assert one.touches_border is touches
 
 
-def test_score_is_the_mean_of_the_highest_probabilities_inside() -> None:
-    plane = np.zeros((10, 10))
-    plane[2:4, 2:6] = 1
-    left = Patch(Region(0, 0, 4, 10), np.full((1, 10, 4), 0.6, np.float32))
-    right = Patch(Region(3, 0, 10, 10), np.full((1, 10, 7), 0.8, np.float32))
-    (one,) = found(plane, (left, right))
-    assert one.score == pytest.approx((2 * 0.6 + 6 * 0.8) / 8)
-
-
-def test_score_of_a_volume_counts_each_slice_with_its_own_patch() -> None:
+def test_score_is_the_mean_over_all_parts_that_are_known() -> None:
     labels = np.zeros((3, 4, 4))
-    labels[1:, 1:3, 1:3] = 1
-    patches = tuple(
-        Patch(Region(1, 1, 3, 3, z, z + 1), np.full((1, 2, 2), p, np.float32)) for z, p in ((1, 0.5), (2, 1))
-    )
-    (one,) = found(labels, patches, depth_axis="space")
-    assert one.score == pytest.approx(0.75)
-
-
-def test_no_score_where_no_probability_is_known() -> None:
-    plane = np.zeros((10, 10))
-    plane[2:4, 2:6] = 1
-    assert found(plane)[0].score is None
-    elsewhere = Patch(Region(8, 8, 10, 10), np.ones((1, 2, 2), np.float32))
-    assert found(plane, (elsewhere,))[0].score is None
+    labels[0, 1:3, 1:3] = labels[1, 1:3, 1:3] = 1
+    labels[1, 1, 1] = 0
+    first = Part("lesion", Region(1, 1, 3, 3), (1, 1, 0), 4, 2.0)
+    second = Part("lesion", Region(1, 1, 3, 3, 1, 2), (2, 1, 1), 3, 2.7)
+    elsewhere = Part("lesion", Region(0, 0, 1, 1, 2, 3), (0, 0, 2), 1, 1.0)
+    (one,) = found(labels, (first, second, elsewhere), depth_axis="space")
+    assert one.score == pytest.approx(4.7 / 7)
+    (one,) = found(labels, (first,), depth_axis="space")
+    assert one.score == pytest.approx(0.5)
+    (one,) = found(labels, (elsewhere,), depth_axis="space")
+    assert one.score is None
 
 
 def test_an_empty_mask_has_no_findings() -> None:
