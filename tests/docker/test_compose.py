@@ -230,6 +230,6 @@ def test_redis_takes_its_secret_and_the_health_check_gives_it(
     shell = check.replace("$$", "$").replace("/run/secrets", str(made[0]))
     shell = shell.replace("redis-cli", f"redis-cli -s {tmp_path}/socket")
     assert subprocess.run(["/bin/sh", "-c", shell], timeout=30, check=False).returncode == 0
-    without = re.sub(r"REDISCLI_AUTH=\S+ -f2 \S+", "", shell)
-    assert without != shell
+    without = shell.partition(") ")[2]
+    assert without.startswith("redis-cli")
     assert subprocess.run(["/bin/sh", "-c", without], timeout=30, check=False).returncode != 0
