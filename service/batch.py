@@ -61,7 +61,7 @@ def plan(paths: Sequence[Path], output: Path | None, suffix: str) -> list[Task]:
     one folder are one task, called like the folder where it holds nothing else. Raises BadParameter when two answers
     would be written to one file, or one over its own picture.
     """
-    found = _grouped([pair for path in paths for pair in _pictures(path, output, several=len(paths) > 1)])
+    found = _grouped([pair for path in paths for pair in pictures(path, output, several=len(paths) > 1)])
     stems = Counter(_stem(place) for _, place in found)
     tasks = [Task(files[0], _target(output, place, suffix, stems), files) for files, place in found]
     _check_targets(tasks)
@@ -82,8 +82,11 @@ def run(engine: Engine, wish: Wish, tasks: Iterable[Task]) -> Iterator[Outcome]:
         yield Outcome(task, product)
 
 
-def _pictures(path: Path, output: Path | None, *, several: bool) -> Iterator[tuple[Path, Path]]:
-    """(file, its place below the output) for a file or all pictures of a folder."""
+def pictures(path: Path, output: Path | None, *, several: bool) -> Iterator[tuple[Path, Path]]:
+    """(file, its place below the output) for a file, or for all pictures of a folder but those in the output.
+
+    With ``several`` inputs each folder's name is part of the place.
+    """
     if not path.is_dir():
         yield path, Path(path.name)
         return

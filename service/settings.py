@@ -60,6 +60,7 @@ class Settings(BaseSettings):
         lease_seconds: how long a worker that fell silent keeps its item, in seconds.
         item_seconds: longest time one item may take; its worker process ends then, in seconds.
         max_waiting_items: items of jobs that may wait before new jobs are answered 429.
+        max_job_bytes: largest upload of a job, in bytes.
         keep_days: how long a finished job is kept, in days.
         keep_bytes: most that jobs may keep in the store; the oldest finished ones go first. Unset, no limit.
         min_free_bytes: room that new jobs leave in the store; below it they are answered 507.
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[float, Field(ge=0.5, le=600)] = 15.0
     item_seconds: Annotated[float, Field(ge=1)] = 3600.0
     max_waiting_items: Annotated[int, Field(ge=1)] = 20_000
+    max_job_bytes: Annotated[int, Field(ge=1)] = 16 * 2**30
     keep_days: Annotated[float, Field(gt=0)] = 7.0
     keep_bytes: Annotated[int, Field(ge=0)] | None = None
     min_free_bytes: Annotated[int, Field(ge=0)] = 2**30

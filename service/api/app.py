@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
-from service.api import catalogue, documentation, segment
+from service.api import catalogue, documentation, jobs, segment
 from service.api.front import Front
 from service.api.problem import on_error
 from service.api.state import Opener, Service, open_engine
@@ -55,8 +55,9 @@ def create_app(
         exception_handlers=dict.fromkeys((BreastCascadeError, HTTPException, RequestValidationError), on_error),
     )
     app.state.service = service
-    for router in (segment.router, catalogue.router, catalogue.page, documentation.router):
+    for router in (segment.router, jobs.router, catalogue.router, catalogue.page, documentation.router):
         app.include_router(router)
+    app.include_router(jobs.router, prefix="/v1", include_in_schema=False)
     app.mount("/static", StaticFiles(directory=catalogue.WEB), "static")
     return app
 

@@ -14,15 +14,18 @@ from service.api.schemas import ProblemBody
 
 Responses = dict[int | str, dict[str, Any]]
 Json = dict[str, Any]
+OFFERED_TEXT = ", ".join(OFFERED)
 
 
-def _problems(**descriptions: str) -> Responses:
+def problems(**descriptions: str) -> Responses:
+    """Answers with a problem document: ``_404="..."`` says when."""
     return {int(status[1:]): {"model": ProblemBody, "description": text} for status, text in descriptions.items()}
 
 
-LATER_PROBLEM = _problems(_503="Still loading, or stopping; see Retry-After.")
-NOT_FOUND_PROBLEM = _problems(_404="No pipeline, version, stage or sample of that name.")
-PROBLEMS = _problems(
+LATER_PROBLEM = problems(_503="Still loading, or stopping; see Retry-After.")
+NOT_FOUND_PROBLEM = problems(_404="No pipeline, version, stage or sample of that name.")
+PROBLEMS = problems(
+    _401="No key, or none of this service.",
     _403="Not straight from this computer.",
     _404="No pipeline, version or stage of that name.",
     _406="No format for what Accept names.",
@@ -36,7 +39,7 @@ PROBLEMS = _problems(
 )
 
 _TEXT = {"schema": {"type": "string"}}
-_FILE = {"schema": {"type": "string", "format": "binary"}}
+FILE: Json = {"schema": {"type": "string", "format": "binary"}}
 _HEADERS = {
     "Breast-Cascade-Status": {"description": "found, none_found or not_evaluated", **_TEXT},
     "Breast-Cascade-Pipeline": {"description": "name/version", **_TEXT},
@@ -49,7 +52,7 @@ OTHER_JSON = [
 SEGMENT_RESPONSES: Responses = {
     200: {
         "description": "The answer in the format asked for.",
-        "content": dict.fromkeys((PNG, NIFTI, DICOM), _FILE),
+        "content": dict.fromkeys((PNG, NIFTI, DICOM), FILE),
         "headers": _HEADERS,
     },
     204: {
@@ -59,7 +62,8 @@ SEGMENT_RESPONSES: Responses = {
 }
 
 
-def _parameter_schemas() -> dict[str, Json]:
+def parameter_schemas() -> dict[str, Json]:
+    """Of everything that may be asked for beside a picture, by name."""
     schemas: dict[str, Json] = Parameters.model_json_schema()["properties"]
     schemas["format"] = {**schemas["format"], "examples": [*OFFERED]}
     return schemas
@@ -80,13 +84,18 @@ def _body(parameters: dict[str, Json]) -> Json:
     form = {"type": "object", "required": ["file"], "properties": {"file": picture, **parameters}}
     return {
         "required": True,
-        "content": {"multipart/form-data": {"schema": form}, "image/*": _FILE, "application/octet-stream": _FILE},
+        "content": {"multipart/form-data": {"schema": form}, "image/*": FILE, "application/octet-stream": FILE},
     }
 
 
-_PARAMETERS = _parameter_schemas()
+def parameter_queries(schemas: dict[str, Json]) -> list[Json]:
+    """The same as they stand in the query."""
+    return [_query(name, schema) for name, schema in schemas.items()]
+
+
+_PARAMETERS = parameter_schemas()
 SEGMENT_OPENAPI: Json = {
-    "parameters": [_query(name, schema) for name, schema in _PARAMETERS.items()],
+    "parameters": parameter_queries(_PARAMETERS),
     "requestBody": _body(_PARAMETERS),
 }
 

@@ -119,7 +119,9 @@ def _content_type(headers: Headers) -> str:
 
 def _too_large(count: int, max_bytes: int) -> TooLarge:
     return TooLarge(
-        f"at least {count} bytes", f"at most {max_bytes} bytes", "Send a smaller or better compressed picture."
+        f"at least {count} bytes",
+        f"at most {max_bytes} bytes",
+        "Send a smaller or better compressed picture, or a volume to POST /jobs.",
     )
 
 

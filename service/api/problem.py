@@ -16,10 +16,14 @@ from service.errors import (
     BadParameter,
     BreastCascadeError,
     CapacityError,
+    Conflict,
+    DiskFull,
     Draining,
     InputError,
+    QueueFull,
     TooLarge,
     UnknownFormat,
+    UnknownJob,
     UnknownPipeline,
 )
 from service.log import event
@@ -35,11 +39,17 @@ _BY_CLASS: dict[type[BaseException], tuple[int, str]] = {
     TooLarge: (413, "The input is too large"),
     UnknownFormat: (415, "The format is not read here"),
     UnknownPipeline: (404, "No such pipeline, version or stage"),
+    UnknownJob: (404, "No such job or item"),
+    Conflict: (409, "The job does not stand like that"),
     CapacityError: (503, "The service cannot take this now"),
+    QueueFull: (429, "Too many items wait"),
+    DiskFull: (507, "No room on the disk"),
     Draining: (503, "The service is stopping"),
 }
 # Where one class covers what HTTP tells apart.
 _BY_CODE: dict[str, tuple[int, str]] = {
+    "idempotency_mismatch": (422, "Not the same request"),
+    "results_expired": (410, "The job's time is over"),
     "busy": (429, "The waiting line is full"),
     "upload_timeout": (408, "The upload stopped"),
     "not_acceptable": (406, "No such answer format"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
@@ -14,6 +15,7 @@ from service.api.runner import Runner
 from service.decoding.pool import Decoders
 from service.engine import Engine
 from service.errors import CapacityError, Draining
+from service.jobs.desk import Desk
 from service.log import event
 from service.settings import Settings
 
@@ -36,7 +38,9 @@ class Service:
         self._owns_decoders = decoders is None
         self.metrics = Metrics(self.runner)
         self.draining = False
+        self.jobs: Desk | None = None
         self._engine: Engine | None = None
+        self._opening = threading.Lock()
 
     @property
     def loaded(self) -> Engine | None:
@@ -54,10 +58,17 @@ class Service:
             )
         return self._engine
 
+    @property
+    def desk(self) -> Desk:
+        """Rows, files and workers of jobs. Raises CapacityError with code ``starting``."""
+        if self.jobs is None:
+            raise CapacityError("a service whose jobs are not open yet", "a ready one", "Try again.", "starting")
+        return self.jobs
+
     async def load(self, opener: Opener) -> None:
-        """Open engine and decoders in threads of their own, so that the service can say meanwhile that it lives."""
+        """Open all that is needed in threads of their own, so that the service can say meanwhile that it lives."""
         opened = asyncio.to_thread(opener, self.settings), asyncio.to_thread(self.decoders.start)
-        engine, *_ = await asyncio.gather(*opened, asyncio.to_thread(outputs.warm))
+        engine, *_ = await asyncio.gather(*opened, asyncio.to_thread(outputs.warm), asyncio.to_thread(self._open_desk))
         self._engine = engine
         names = [f"{loaded.manifest.name}/{loaded.manifest.version}" for loaded in engine.pipelines()]
         event("info", "ready", pipelines=names, provider=engine.provider)
@@ -67,13 +78,30 @@ class Service:
         if not self.draining:
             self.draining = True
             event("info", "draining", admitted=self.runner.admitted)
+            if self.jobs is not None:
+                self.jobs.drain()
+
+    def _open_desk(self) -> None:
+        with self._opening:
+            # A service that was told to stop while it started has been closed before.
+            if not self.draining:
+                self.jobs = Desk(self.settings)
 
     def close(self) -> None:
         """End what runs beside this process, and take no more work."""
         self.drain()
+        with self._opening:
+            if self.jobs is not None:
+                self.jobs.close()
         self.runner.close()
         if self._owns_decoders:
             self.decoders.close()
+
+
+def _starting() -> CapacityError:
+    return CapacityError(
+        "a service that is still loading its pipelines", "a ready one", "Try again in a moment.", "starting"
+    )
 
 
 def open_engine(settings: Settings) -> Engine:

@@ -9,6 +9,7 @@ import typer
 
 from service import __version__
 from service.cli.installed import doctor, pipelines
+from service.cli.jobs import app as jobs
 from service.cli.keys import app as keys
 from service.cli.segment import SEGMENT_HELP, segment
 from service.cli.serve import serve
@@ -56,6 +57,7 @@ app.command()(serve)
 app.command(help=SEGMENT_HELP)(segment)
 app.command()(pipelines)
 app.command()(doctor)
+app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from service.errors import InputError
@@ -41,3 +43,12 @@ def table(*headings: str) -> Table:
     for heading in headings:
         empty.add_column(heading, overflow="fold")
     return empty
+
+
+@contextmanager
+def bar(title: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; the function is told how much has been done since it was told last."""
+    # rich would lead stdout to the terminal of stderr, and data for a pipe would never reach it.
+    with Progress(console=stderr, redirect_stdout=False, redirect_stderr=False) as progress:
+        task = progress.add_task(title, total=total, completed=done)
+        yield lambda more: progress.advance(task, more)
