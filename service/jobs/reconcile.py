@@ -1,0 +1,80 @@
+"""Brings rows, workers and messages in line every few seconds, in one API process at a time.
+
+Any message may be lost and any worker die: here is where that is noticed. Leases that ran out are freed, idle workers
+get a hint while items wait and are called else, so that one which takes no messages is seen to be silent.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import get_args
+
+from service.jobs.model import DeviceClass, WorkerRow
+from service.jobs.publish import Courier
+from service.jobs.rows import Rows
+
+LOCK = "reconcile"
+EVERY_S = 2.0
+# The lock outlasts a few rounds that come late.
+LOCKED_S = 10.0
+CALL_EVERY_S = 10.0
+# A worker silent for so long is given up, and its queue with it; should it live, it tells so by itself.
+GIVEN_UP_S = 3600.0
+CLASSES: tuple[DeviceClass, ...] = get_args(DeviceClass)
+
+
+def period(lease_s: float) -> float:
+    """Seconds between two rounds: a fraction of a short lease, so that tests of it are quick."""
+    return min(EVERY_S, lease_s / 3)
+
+
+class Reconcile:
+    """One round at each call.
+
+    Args:
+        rows: of the jobs.
+        courier: brings messages.
+        waiting: called with each class for which items wait, and the number of its idle workers.
+    """
+
+    def __init__(self, rows: Rows, courier: Courier, waiting: Callable[[DeviceClass, int], None]) -> None:
+        self._rows, self._courier, self._waiting = rows, courier, waiting
+        self._holder = uuid.uuid4().hex
+        self._called = 0.0
+
+    def __call__(self) -> None:
+        """One round, if no other process is at it. Raises CapacityError, OSError."""
+        if not self._rows.lock(LOCK, self._holder, LOCKED_S):
+            return
+        self._rows.reap()
+        workers = self._rows.workers()
+        for device_class in CLASSES:
+            self._hint(device_class, [one for one in workers if one.device_class == device_class and not one.busy])
+        self._call(workers)
+
+    def close(self) -> None:
+        """Let another process have its turn at once."""
+        self._rows.unlock(LOCK, self._holder)
+        self._courier.close()
+
+    def _hint(self, device_class: DeviceClass, idle: list[WorkerRow]) -> None:
+        waiting = self._rows.waiting(device_class)
+        if not waiting:
+            return
+        self._waiting(device_class, len(idle))
+        if idle:
+            self._courier.hint(device_class, min(waiting, len(idle)))
+
+    def _call(self, workers: tuple[WorkerRow, ...]) -> None:
+        now = time.monotonic()
+        if now - self._called < CALL_EVERY_S:
+            return
+        self._called = now
+        for worker in workers:
+            if worker.silent_s > GIVEN_UP_S:
+                self._rows.forget(worker.worker)
+                self._courier.drop(worker.device_class, worker.worker)
+            elif not worker.busy:
+                self._courier.call(worker.device_class, worker.worker)
