@@ -19,6 +19,14 @@ settings.load_profile("house")
 
 
 @pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Services that are given no data folder keep their jobs where the session's files lie."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def decoders_closed() -> Iterator[None]:
     """The decoding processes that the servers of this session share end with it."""
     yield
