@@ -141,7 +141,7 @@ class _Sender:
         try:
             taken = take(uploads, self.desk.store, job_id, IntakeLimits(bytes=self.room.most_bytes))
             if not repeated:
-                self.room.check_line(len(taken.items))
+                self.room.check_line(sum(item.problem is None for item in taken.items))
             job = NewJob(
                 id=job_id,
                 owner=self.owner,

@@ -88,6 +88,4 @@ def counter(engine: Engine, settings: Settings) -> Iterator[Counter]:
     """A service with jobs and without a worker of its own."""
     quiet = settings.model_copy(update={"workers_embedded": 0, "jobs_device": "cpu"})
     with serving(quiet, engine) as running:
-        if running.service.jobs is None:
-            running.service.jobs = Desk(quiet)
         yield Counter(running, engine)
