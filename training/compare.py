@@ -20,10 +20,11 @@ from training.choices import Part, Regions
 from training.cost import Cost, cost
 from training.datasets.case import Case
 from training.evaluate_run import Boxes, Images, evaluate_run, images_of, natural_regions
-from training.graphs import graphs
+from training.graphs import graphs, of_prediction
 from training.hardware import processor
 from training.localiser import boxes_on, first_stage
 from training.predict import predictor
+from training.prompts import Prompts, places_of
 from training.recipe import Recipe
 from training.regions import read_boxes, write_boxes
 from training.samples import region_of
@@ -213,13 +214,13 @@ def _slug(text: str) -> str:
 def cost_of(run: Path, folder: Path, threads: int) -> Cost:
     """What a run's network costs, measured once for each network and number of threads and kept in ``folder``."""
     recipe = recipe_of(run)
-    prompted = recipe.task == "prompt"
+    prompted = places_of(Prompts.model_validate(recipe.prompts)) if recipe.task == "prompt" else None
     built = [recipe.network.model_dump(mode="json"), prompted, recipe.channels, recipe.input.size, threads]
     key = hashlib.sha256(json.dumps(built).encode()).hexdigest()[:12]
     path = folder / f"{_slug(recipe.network.path)}_{key}.json"
     if not path.is_file():
         network = predictor(run, device="cpu")
-        found = cost(graphs(network.recipe, network.network), threads)
+        found = cost(of_prediction(graphs(network.recipe, network.network)), threads)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(found)), encoding="utf-8")
     return Cost(**json.loads(path.read_text(encoding="utf-8")))

@@ -32,8 +32,6 @@ from training.split import Split, split
 Row = dict[str, Any]
 Grey = NDArray[np.uint8]
 RECALL_IOU = 0.5
-# Fraction of the picture: a smaller part of the truth is a slip of the annotator's hand (BUSI has single pixels).
-SPECK = 0.0005
 BUSI = {"path": "training.datasets.busi.cases"}
 # What a row says of a picture without a lesion.
 NO_LESION: Row = {"lesions": 0, "lesions_localised": 0, "coverage": None, "true_box_dice": None}
@@ -149,7 +147,7 @@ def _row(bench: Bench, case: Case, image: Image, mask: Grey) -> Row:
         "single_stage_found": None if single is None else bool(single.any()),
         "classification": _rounded(answer.result.classification.scores),
     }
-    return row | (_lesion_part(bench, image, mask, answer) if truth.any() else NO_LESION)
+    return row | (_lesion_part(bench, image, mask, answer, case.speck) if truth.any() else NO_LESION)
 
 
 def _single(cascade: Cascade | None, image: Image, answer: Answer) -> NDArray[np.bool_] | None:
@@ -168,9 +166,9 @@ def _rounded(values: Mapping[str, float] | None) -> dict[str, float] | None:
     return None if values is None else {name: round(value, 6) for name, value in values.items()}
 
 
-def _lesion_part(bench: Bench, image: Image, mask: Grey, answer: Answer) -> Row:
+def _lesion_part(bench: Bench, image: Image, mask: Grey, answer: Answer, speck: float) -> Row:
     """What only a picture with a lesion has: how well it was localised, and the segmenter given the true boxes."""
-    boxes, truth = true_boxes(mask), mask > 0
+    boxes, truth = true_boxes(mask, speck), mask > 0
     localised, looked = (_regions(answer.result, index) for index in (0, 1))
     seen = _inside(looked, truth.shape)
     return {
@@ -181,10 +179,13 @@ def _lesion_part(bench: Bench, image: Image, mask: Grey, answer: Answer) -> Row:
     }
 
 
-def true_boxes(mask: Grey) -> tuple[Region, ...]:
-    """Boxes of the lesions of a mask (height, width), largest first; specks beside the largest are no lesions."""
+def true_boxes(mask: Grey, speck: float = 0.0) -> tuple[Region, ...]:
+    """Boxes of the lesions of a mask (height, width), largest first.
+
+    Beside the largest, boxes below the share ``speck`` of the picture (`Case.speck`) are no lesions.
+    """
     first, *others = lesion_boxes(mask)
-    return first, *(box for box in others if box.width * box.height >= SPECK * mask.size)
+    return first, *(box for box in others if box.width * box.height >= speck * mask.size)
 
 
 def _regions(result: CascadeResult, index: int) -> list[Region]:

@@ -22,6 +22,7 @@ from models.blocks import ConvNormAct
 from service.manifest import Manifest
 from training.card import publish
 from training.fit import build_network
+from training.graphs import DECODER, ENCODER, graphs, of_prediction, write_graphs
 from training.onnx_graph import check_export, traced
 from training.packing import packable, packed, stored_small
 from training.recipe import Recipe, read_recipe
@@ -180,23 +181,51 @@ def _check_inputs(recipe: Recipe, weights: Sequence[Path]) -> None:
 def served(template: Template, recipes: Sequence[Recipe]) -> Manifest:
     """The manifest that a template and its recipes will give, before there are weights. Raises ValidationError."""
     stages = [
-        stage_block(stage, recipe, {"file": f"{recipe.name}.onnx", "sha256": "0" * 64, "licence": stage.licence})
+        stage_block(stage, recipe, {role: _file(stage, f"{recipe.name}.onnx", "0" * 64) for role in _roles(recipe)})
         for stage, recipe in zip(template.stages, recipes, strict=True)
     ]
     return Manifest.model_validate(template.model_dump() | {"stages": stages})
 
 
+def _roles(recipe: Recipe) -> tuple[str, ...]:
+    return (ENCODER, DECODER) if recipe.task == "prompt" else ("network",)
+
+
+def _file(stage: StageTemplate, name: str, sha256: str) -> dict[str, str]:
+    return {"file": name, "sha256": sha256, "licence": stage.licence}
+
+
 def _export_stage(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], folder: Path) -> dict[str, Any]:
-    path = folder / f"{recipe.name}.onnx"
-    difference = _written(stage, recipe, weights, path)
-    file = {"file": path.name, "sha256": digest(path), "licence": stage.licence}
-    return stage_block(stage, recipe, file) | {"training": _training(recipe, len(weights), difference)}
+    paths, difference = (_prompted if recipe.task == "prompt" else _plain)(stage, recipe, weights, folder)
+    pairs = zip(_roles(recipe), paths, strict=True)
+    files = {role: _file(stage, path.name, digest(path)) for role, path in pairs}
+    return stage_block(stage, recipe, files) | {"training": _training(recipe, len(weights), difference)}
 
 
-def stage_block(stage: StageTemplate, recipe: Recipe, file: Mapping[str, str]) -> dict[str, Any]:
-    """A stage of the manifest whose network lies in ``file``."""
+def stage_block(stage: StageTemplate, recipe: Recipe, files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """A stage of the manifest whose networks lie in ``files``, by role."""
     look = {} if stage.on == "image" else {"look": recipe.look.model_dump()}
-    return stage.block | look | {"input": recipe.input.model_dump(mode="json"), "weights": {"network": dict(file)}}
+    return stage.block | look | {"input": recipe.input.model_dump(mode="json"), "weights": dict(files)}
+
+
+def _plain(
+    stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], folder: Path
+) -> tuple[list[Path], float | None]:
+    path = folder / f"{recipe.name}.onnx"
+    return [path], _written(stage, recipe, weights, path)
+
+
+def _prompted(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], folder: Path) -> tuple[list[Path], float]:
+    """Write encoder and decoder, that of points where the recipe prompts by them; weights stay as they were trained."""
+    if len(weights) > 1 or stage.mirror:
+        raise ValueError(
+            f"Found {len(weights)} weights for stage {stage.name}{' to be mirrored' if stage.mirror else ''}; wanted "
+            "one, as it is: embeddings cannot be averaged. Pass one."
+        )
+    network = build_network(recipe, start=False)
+    _load(network, weights[0], recipe)
+    written = write_graphs(of_prediction(graphs(recipe, network)), recipe.name, folder)
+    return [one.path for one in written], max(one.difference for one in written)
 
 
 def _written(stage: StageTemplate, recipe: Recipe, weights: Sequence[Path], path: Path) -> float | None:

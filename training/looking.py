@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.image import Region
+from service.image import Point, Region
 from training.choices import Regions
 from training.datasets.case import Case, Labels, Picture, read_grey
 from training.evaluate import true_boxes
 from training.predict import EXCLUSIVE, Predictor
+from training.prompts import TRUE, Prompts, points_inside, prompted
 from training.recipe import Recipe
-from training.samples import DEPTH, region_of
+from training.samples import DEPTH, Loaded, region_of
 
 Float = NDArray[np.float32]
 LESION = "lesion"
@@ -42,6 +43,14 @@ class Guess:
     foreground: Float
     probability: Float
     boxes: Sequence[Region] | None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where a network looks: boxes, None for the whole picture; and points it is told in each, None for their own."""
+
+    boxes: Sequence[Region] | None
+    points: Sequence[Sequence[Point]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,24 +96,52 @@ class Subject:
         image, mask = case.read_image(), case.read_mask()
         ignored = mask == self.recipe.ignore
         truth = np.where(ignored, 0, mask if self.recipe.task in EXCLUSIVE else mask > 0).astype(np.uint8)
-        boxes = self._boxes(case, truth, image)
-        probability = self._looking(image, boxes=boxes, depth=_depth(case))
+        looked = self._looked(case, truth, image)
+        probability = self._looking(image, boxes=looked.boxes, points=looked.points, depth=_depth(case))
         labels, foreground = _decided(probability)
         labels[ignored] = 0
-        return Guess(image, truth, labels, foreground, _of_labels(probability), boxes)
+        return Guess(image, truth, labels, foreground, _of_labels(probability), looked.boxes)
 
-    def _boxes(self, case: Case, truth: Labels, image: Picture) -> Sequence[Region] | None:
+    def classes(self, case: Case) -> Float | None:
+        """Scores of a case's classes; None where it is looked at behind a localiser that found nothing.
+
+        Raises ValueError for a task that gives none or a case that the localiser gave no boxes for, and what reading
+        the case raises.
+        """
+        if self.recipe.task != "classify":
+            raise ValueError(f"Found task {self.recipe.task}; wanted classify. Measure what outlines by its masks.")
+        image, mask = case.read_image(), case.read_mask()
+        looked = self._looked(case, ((mask > 0) & (mask != self.recipe.ignore)).astype(np.uint8), image)
+        if self.regions is Regions.detector and not looked.boxes:
+            return None
+        return self._looking(image, boxes=looked.boxes)
+
+    def _looked(self, case: Case, truth: Labels, image: Picture) -> Looked:
+        told = self.recipe.task == "prompt"
         if self.regions is Regions.truth:
-            return true_boxes(truth) if truth.any() else ()
+            return self._meant(case, truth, image) if told else Looked(_true_boxes(case, truth))
         if self.regions is Regions.none:
             height, width = image.shape[:2]
-            return (Region(0, 0, width, height),) if self.recipe.task == "prompt" else None
+            return Looked((Region(0, 0, width, height),) if told else None)
         if case.name not in self.boxes:
             raise ValueError(
                 f"Found no boxes for {case.name}; wanted a localiser's, an empty list where it found nothing. Make "
                 "them for all cases that are measured."
             )
-        return self.boxes[case.name]
+        return Looked(self.boxes[case.name])
+
+    def _meant(self, case: Case, truth: Labels, image: Picture) -> Looked:
+        """Boxes and points of the true lesions, as the recipe prompts: of each one, or of all together."""
+        prompts = Prompts.model_validate(self.recipe.prompts)
+        source = prompts.source if prompts.source in TRUE else "components"
+        wanted = set(_true_boxes(case, truth))
+        every = prompted(Loaded(case, image, truth), source)
+        meant = [one for one in every if one.box in wanted or source == "enclosing"]
+        return Looked([one.box for one in meant], [points_inside(one.mask, prompts.points) for one in meant])
+
+
+def _true_boxes(case: Case, truth: Labels) -> tuple[Region, ...]:
+    return true_boxes(truth, case.speck) if truth.any() else ()
 
 
 def _decided(probability: Float) -> tuple[Labels, Float]:

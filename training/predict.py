@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from service.decode import label_probabilities, softmax
-from service.image import Region, crop
+from service.image import Point, Region, crop
 from service.preprocess import Placement, prepare, prepare_map, restore
-from service.stages import looked_at, network_box
+from service.stages import looked_at
 from training.datasets.case import Picture
 from training.distributed import found_device
 from training.fit import BEST
+from training.prompts import Prompts, points_of_box, told
 from training.recipe import Recipe, read_recipe
 from training.run_folder import CONFIG
 from training.samples import in_channels, region_of
@@ -26,7 +27,16 @@ from training.state import build_network, load_weights
 
 Float = NDArray[np.float32]
 Boxes = Sequence[Region | Sequence[int]]
+Points = Sequence[Sequence[Point]]
 EXCLUSIVE = ("labels", "fuse")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One object that a prompted network is asked for: its box, and points inside."""
+
+    box: Region
+    points: Sequence[Point]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,23 +53,31 @@ class Predictor:
     network: nn.Module
     device: torch.device
 
-    def __call__(self, image: Picture, *, boxes: Boxes | None = None, depth: Picture | None = None) -> Float:
+    def __call__(
+        self,
+        image: Picture,
+        *,
+        boxes: Boxes | None = None,
+        points: Points | None = None,
+        depth: Picture | None = None,
+    ) -> Float:
         """Probabilities (labels, height, width) on the picture's own grid; for ``classify`` scores (labels,).
 
         The tasks ``labels`` and ``fuse`` give all their labels, background first, the others the lesion alone. What
         looks at regions or is prompted needs ``boxes`` (left, top, right, bottom; half-open) in the picture's pixels:
-        each is predicted, and where they overlap the likeliest counts; with none at all everything is background.
-        ``fuse`` needs ``depth`` (height, width), uint8.
+        each is predicted, and where they overlap the likeliest counts; with none at all everything is background. A
+        network that was taught to be prompted by points is told ``points``, some for each box; without any, those of
+        the box itself, its middle first. ``fuse`` needs ``depth`` (height, width), uint8.
 
-        Raises ValueError without boxes or depth that the task needs.
+        Raises ValueError without boxes or depth that the task needs, and for points of more or fewer boxes.
         """
         if self.recipe.task == "classify":
             return softmax(self._outputs(image, self._classified(image, boxes), depth)[0][0])
         if not self._boxed:
             return self._whole(image, None, depth)
         canvas = self._empty(image)
-        for box in self._boxes(boxes):
-            region, probability = self._at(image, box, depth)
+        for one in self._asked(self._boxes(boxes), points):
+            region, probability = self._at(image, one, depth)
             _merge(canvas, probability, region)
         return canvas
 
@@ -82,16 +100,30 @@ class Predictor:
             )
         return [box if isinstance(box, Region) else Region(*box) for box in boxes]
 
+    @property
+    def _prompts(self) -> Prompts:
+        return Prompts.model_validate(self.recipe.prompts)
+
+    def _asked(self, boxes: Sequence[Region], points: Points | None) -> list[Asked]:
+        if points is None:
+            count = self._prompts.points if self.recipe.task == "prompt" else 0
+            return [Asked(box, points_of_box(box, count)) for box in boxes]
+        if len(points) != len(boxes):
+            raise ValueError(
+                f"Found points of {len(points)} objects for {len(boxes)} boxes; wanted some for each. Pair them."
+            )
+        return [Asked(box, some) for box, some in zip(boxes, points, strict=True)]
+
     def _classified(self, image: Picture, boxes: Boxes | None) -> Region:
         if not self._boxed:
             return _grid(image)
         first, *_ = self._boxes(boxes) or [_grid(image)]
         return looked_at(first, self.recipe.look, _grid(image))
 
-    def _at(self, image: Picture, box: Region, depth: Picture | None) -> tuple[Region, Float]:
+    def _at(self, image: Picture, asked: Asked, depth: Picture | None) -> tuple[Region, Float]:
         if self.recipe.task == "prompt":
-            return _grid(image), self._whole(image, box, depth)
-        region = looked_at(box, self.recipe.look, _grid(image))
+            return _grid(image), self._whole(image, asked, depth)
+        region = looked_at(asked.box, self.recipe.look, _grid(image))
         if region_of(self.recipe) == "mask_out":
             black = np.zeros_like(image)
             black[region.slices[1:]] = image[region.slices[1:]]
@@ -99,8 +131,8 @@ class Predictor:
         outputs, placement = self._outputs(image, region, depth)
         return region, self._probabilities(outputs[0], placement)
 
-    def _whole(self, image: Picture, box: Region | None, depth: Picture | None) -> Float:
-        outputs, placement = self._outputs(image, _grid(image), depth, box)
+    def _whole(self, image: Picture, asked: Asked | None, depth: Picture | None) -> Float:
+        outputs, placement = self._outputs(image, _grid(image), depth, asked)
         return self._probabilities(outputs[0], placement)
 
     def _probabilities(self, logits: Float, placement: Placement) -> Float:
@@ -118,7 +150,7 @@ class Predictor:
 
     @torch.no_grad()
     def _outputs(
-        self, image: Picture, region: Region, depth: Picture | None, box: Region | None = None
+        self, image: Picture, region: Region, depth: Picture | None, asked: Asked | None = None
     ) -> tuple[list[Any], Placement]:
         """The network's outputs for one region, each without the batch, and the way back."""
         seen = crop(in_channels(image)[None], region)[0]
@@ -126,8 +158,9 @@ class Predictor:
         if self.recipe.task == "fuse":
             tensor = np.concatenate([tensor, self._depth(depth, region)])
         inputs = [torch.from_numpy(tensor)[None]]
-        if box is not None:
-            inputs.append(torch.from_numpy(network_box(box, placement).reshape(1, 1, 4)))
+        if asked is not None:
+            prompt = told(self._prompts, placement, asked.box, asked.points)
+            inputs += [torch.from_numpy(one)[None] for one in prompt.values()]
         outputs = self.network(*(one.to(self.device) for one in inputs))
         return [one[0].cpu().numpy() for one in (outputs if isinstance(outputs, tuple) else (outputs,))], placement
 

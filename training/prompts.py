@@ -2,7 +2,8 @@
 
 Boxes of the truth are an oracle: figures got with them are "box-prompted" and stand beside no automatic network's.
 ``detector`` and ``whole`` are the honest settings. Picture, mask, box and points go through one geometry, that of the
-recipe's input block, which is also the service's; a letter-box is centred there, SAM's own starts at the top left.
+recipe's input block, which is also the service's; a letter-box is centred there, SAM's own starts at the top left, and
+what is enlarged is so bilinearly, as SAM does, where MedSAM does it bicubically.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from service.image import Point, Region
-from service.manifest import Frozen, InputSpec, Window
-from service.preprocess import place, prepare, prepare_map
+from service.manifest import Frozen, InputSpec, Positive, Window
+from service.preprocess import Placement, place, prepare, prepare_map
 from service.stages import CORNERS, network_box, point_prompt
 from training.datasets.case import Labels, Picture
 from training.regions import Boxes, lesion_boxes
@@ -36,10 +37,14 @@ SAM_INPUT = InputSpec(
     letterbox=True,
 )
 MEDSAM_INPUT = InputSpec(size=(1024, 1024), channels=3, window=Window(kind="percentile", low=0, high=100))
-# Bounding boxes of the tutorial that fine-tunes SAM on pictures of 256 x 256: 0 to 19 pixels outwards.
-JITTER = 19
+Float = NDArray[np.float32]
+# Bounding boxes of the tutorial that fine-tunes SAM: 0 to 19 pixels outwards on pictures of 256 x 256. MedSAM's code
+# moves them by 0 to 20 on pictures of 1024 x 1024, a fifth as far.
+JITTER, CANVAS = 19, 256
 Count = Annotated[int, Field(ge=0)]
 Source = Literal["components", "enclosing", "detector", "whole"]
+# Those that know the truth.
+TRUE = ("components", "enclosing")
 
 
 class Prompts(Frozen):
@@ -48,13 +53,17 @@ class Prompts(Frozen):
     Attributes:
         source: ``components`` one true box a lesion; ``enclosing`` one true box around all of them; ``detector`` the
             boxes that a localiser found; ``whole`` the whole picture.
-        jitter: pixels of the picture by which each side of a true box moves outwards at most, in training alone.
-        points: so many points inside what is meant; in training they are drawn, else the deepest comes first.
+        jitter: pixels by which each side of a true box moves outwards at most, in training alone.
+        canvas: side of the square, which the network's input stands for, that these pixels are of.
+        points: so many points inside what is meant; in training they are drawn, else the deepest comes first. Of what
+            a localiser found, and of the whole picture, they are those of the box, its middle first: nobody who asks so
+            knows the mask.
         box: tell the box as well as the points; without points it is always told.
     """
 
     source: Source = "components"
     jitter: Count = JITTER
+    canvas: Positive = CANVAS
     points: Count = 0
     box: bool = True
 
@@ -100,10 +109,44 @@ def _met(mask: Labels, box: Region) -> Labels:
     return np.isin(ids, labels[labels > 0]).astype(np.uint8)
 
 
-def outwards(box: Region, grid: Region, rng: np.random.Generator, most: int = JITTER) -> Region:
-    """The box with each side moved outwards by 0 to ``most`` pixels, each its own, clipped to the picture."""
-    left, top, right, bottom = (int(one) for one in rng.integers(0, most + 1, 4))
-    return Region(box.left - left, box.top - top, box.right + right, box.bottom + bottom).clipped(grid)
+def outwards(box: Float, placement: Placement, rng: np.random.Generator, prompts: Prompts, spec: InputSpec) -> Float:
+    """A box of the network's pixels (left, top, right, bottom), each side moved outwards by 0 to ``prompts.jitter``.
+
+    Those are pixels of the canvas, whole ones, each side its own; the box stays on the picture.
+    """
+    height, width = spec.size
+    step = np.array([width, height, width, height]) / prompts.canvas
+    moved = box + (-1, -1, 1, 1) * rng.integers(0, prompts.jitter + 1, 4) * step
+    left, top = placement.left, placement.top
+    right, bottom = left + placement.width, top + placement.height
+    return np.asarray(np.clip(moved, (left, top, left, top), (right, bottom, right, bottom)), np.float32)
+
+
+def told(
+    prompts: Prompts, placement: Placement, box: Region, points: Sequence[Point], moved: Float | None = None
+) -> dict[str, Float]:
+    """What a decoder is told of one object, by name: ``boxes`` (1, 4), or ``points`` (places, 2) and ``labels``.
+
+    ``moved`` are corners in the network's pixels that stand for those of ``box``.
+    """
+    corners = network_box(box, placement) if moved is None else moved
+    if prompts.points == 0:
+        return {"boxes": corners[np.newaxis]}
+    made = point_prompt(placement, places_of(prompts), points, box if prompts.box else None)
+    if prompts.box:
+        made["points"][:CORNERS] = corners.reshape(CORNERS, 2)
+    return made
+
+
+def places_of(prompts: Prompts) -> int:
+    """How many points a decoder is told, the corners of a box included; 0 where it is told a box alone."""
+    return prompts.points + CORNERS if prompts.points else 0
+
+
+def points_of_box(box: Region, count: int) -> list[Point]:
+    """Points of a box of which no mask is known, its middle first."""
+    inside = points_inside(np.ones((box.height, box.width), np.uint8), count)
+    return [Point(box.left + one.x, box.top + one.y) for one in inside]
 
 
 def points_inside(mask: Labels, count: int, rng: np.random.Generator | None = None) -> list[Point]:
@@ -173,15 +216,18 @@ class PromptSamples(Dataset[tuple[tuple[Tensor, ...], Tensor, Tensor]]):
 
     def _told(self, one: Loaded, wanted: Prompted, rng: np.random.Generator | None) -> tuple[Tensor, ...]:
         prompts, placement = self.prompts, place(one.mask.shape, self.spec)
-        truth = prompts.source in ("components", "enclosing")
-        box = outwards(wanted.box, one.grid, rng, prompts.jitter) if rng is not None and truth else wanted.box
-        if prompts.points == 0:
-            return (torch.from_numpy(network_box(box, placement)[np.newaxis]),)
+        if prompts.source not in TRUE:
+            points = points_of_box(wanted.box, prompts.points)
+            return _tensors(told(prompts, placement, wanted.box, points))
+        moved = None
+        if rng is not None:
+            moved = outwards(network_box(wanted.box, placement), placement, rng, prompts, self.spec)
         points = points_inside(wanted.mask, prompts.points, rng)
-        # What a wrong box points at has no inside: the box alone is told.
-        shown = box if prompts.box or not points else None
-        told = point_prompt(placement, prompts.points + CORNERS, points, shown)
-        return torch.from_numpy(told["points"]), torch.from_numpy(told["labels"])
+        return _tensors(told(prompts, placement, wanted.box, points, moved))
+
+
+def _tensors(prompt: dict[str, Float]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(one) for one in prompt.values())
 
 
 def target_of(mask: NDArray[np.uint8], spec: InputSpec) -> Tensor:

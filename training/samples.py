@@ -23,8 +23,6 @@ from training.regions import Boxes, Grey, jittered, lesion_boxes, random_box
 
 CACHED_SIDE = augment.LONGEST
 DEPTH = "depth"
-# A sliver at the edge of the view is no lesion worth learning from.
-SLIVER = 0.001
 CROPS = ("segment", "classify")
 Sample = tuple[Tensor | tuple[Tensor, ...], Tensor | tuple[Tensor, ...], Tensor]
 
@@ -218,7 +216,7 @@ class Samples(Dataset[Sample]):
         return jittered(truth[int(rng.integers(len(truth)))], one.grid, rng, recipe.jitter)
 
     def _category(self, one: Loaded, mask: Labels) -> int:
-        present = float((mask > 0).mean()) > SLIVER
+        present = float((mask > 0).mean()) > one.case.sliver
         if self.recipe.task != "classify":
             return int(present)
         if one.case.ambiguous and (present or region_of(self.recipe) == "whole"):

@@ -17,6 +17,7 @@ from service.manifest import Manifest, Metric, read_manifest
 from tests import tiny_graphs, tiny_pipeline
 from training import evaluate
 from training.datasets import busi
+from training.datasets.busi import SPECK
 from training.datasets.case import Case
 from training.evaluate import Bench, Row, metrics, parts_of, scores, true_boxes
 
@@ -115,10 +116,11 @@ def test_a_picture_that_nothing_can_be_seen_in_is_a_miss(bench: Bench, tmp_path:
 def test_specks_of_the_truth_are_no_lesions() -> None:
     mask = (SQUARE > 0).astype(np.uint8)
     mask[2, 2] = mask[58:62, 50] = 1
-    assert true_boxes(mask) == (Region(16, 24, 32, 40), Region(50, 58, 51, 62))
+    assert true_boxes(mask, SPECK) == (Region(16, 24, 32, 40), Region(50, 58, 51, 62))
+    assert true_boxes(mask) == (Region(16, 24, 32, 40), Region(50, 58, 51, 62), Region(2, 2, 3, 3)), "no slips of BUSI"
     alone = np.zeros((64, 64), np.uint8)
     alone[5, 5] = 1
-    assert true_boxes(alone) == (Region(5, 5, 6, 6),)
+    assert true_boxes(alone, SPECK) == (Region(5, 5, 6, 6),)
 
 
 def test_simulated_screenshots_are_the_same_every_time_and_each_its_own(bench: Bench, tmp_path: Path) -> None:

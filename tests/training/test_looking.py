@@ -19,6 +19,7 @@ from training.evaluate import true_boxes
 from training.looking import LESION, Subject
 from training.phantoms.tiny import cases as phantoms
 from training.predict import Predictor, predictor
+from training.prompts import points_inside
 from training.state import build_network
 
 
@@ -94,6 +95,27 @@ def test_a_classifier_has_no_masks_to_measure(lesion: Case) -> None:
         Subject(network, Regions.none, {}).guess(lesion)
 
 
+def test_classes_are_looked_for_where_the_network_looks(lesion: Case, normal: Case) -> None:
+    network = {"path": "models.compact_unet.CompactClassifier", "arguments": {"widths": [4, 8, 8]}}
+    recipe = tiny_runs.recipe("classifier", "classify", network=network)
+    classifier = Predictor(recipe, build_network(recipe).eval(), torch.device("cpu"))
+    image, boxes = lesion.read_image(), true_boxes(lesion.read_mask())
+    at_truth = Subject(classifier, Regions.truth, {}).classes(lesion)
+    assert at_truth is not None
+    np.testing.assert_array_equal(at_truth, classifier(image, boxes=boxes))
+    everywhere = Subject(classifier, Regions.none, {}).classes(lesion)
+    assert not np.array_equal(everywhere, at_truth)
+    behind = {lesion.name: list(boxes), normal.name: []}
+    np.testing.assert_array_equal(Subject(classifier, Regions.detector, behind).classes(lesion), at_truth)
+    assert Subject(classifier, Regions.detector, behind).classes(normal) is None
+    assert Subject(classifier, Regions.truth, {}).classes(normal) is not None, "shown whole"
+
+
+def test_what_outlines_has_no_classes(runs: Runs, lesion: Case) -> None:
+    with pytest.raises(ValueError, match="Found task whole; wanted classify. Measure what outlines by its masks"):
+        subject(runs.whole, Regions.none).classes(lesion)
+
+
 def test_several_labels_are_decided_together_and_ignored_pixels_are_nothing(lesion: Case) -> None:
     recipe = tiny_runs.recipe(
         "labels",
@@ -136,8 +158,48 @@ def test_a_prompted_network_is_told_boxes_even_of_the_whole_picture(lesion: Case
     assert everywhere.boxes == (Region(0, 0, 144, 112),)
     assert np.array_equal(everywhere.foreground, prompted(lesion.read_image(), boxes=[(0, 0, 144, 112)])[0])
     truth = Subject(prompted, Regions.truth, {}).guess(lesion)
-    assert truth.boxes == true_boxes(lesion.read_mask())
+    assert tuple(truth.boxes or ()) == true_boxes(lesion.read_mask())
     assert not np.array_equal(truth.foreground, everywhere.foreground)
+
+
+def prompted_by(source: str, points: int) -> Predictor:
+    network = {"path": "models.sam.tiny", "arguments": {}}
+    prompts = {"source": source, "points": points, "box": False}
+    recipe = tiny_runs.recipe("sam", "prompt", network=network, input=SEEN, prompts=prompts)
+    return Predictor(recipe, build_network(recipe).eval(), torch.device("cpu"))
+
+
+def two_lesions(lesion: Case) -> Case:
+    mask = np.zeros((112, 144), np.uint8)
+    mask[20:40, 20:40] = mask[60:100, 60:120] = 1
+    mask[2, 2] = 1
+    return replace(lesion, mask_reader=lambda case: mask)
+
+
+def test_a_network_taught_by_points_is_measured_by_points_inside_the_truth(lesion: Case) -> None:
+    """The larger lesion, then the other; a speck of BUSI is none."""
+    network, case = prompted_by("components", 1), two_lesions(lesion)
+    guess = Subject(network, Regions.truth, {}).guess(case)
+    boxes = [Region(60, 60, 120, 100), Region(20, 20, 40, 40)]
+    assert guess.boxes == boxes
+    points = [points_inside(part, 1) for part in (box_mask(boxes[0]), box_mask(boxes[1]))]
+    wanted = network(case.read_image(), boxes=boxes, points=points)
+    np.testing.assert_array_equal(guess.probability, wanted)
+    # Behind a detector the points are those of its boxes, since nobody knows the mask.
+    found = [Region(50, 50, 110, 90)]
+    behind = Subject(network, Regions.detector, {case.name: found}).guess(case)
+    np.testing.assert_array_equal(behind.probability, network(case.read_image(), boxes=found))
+
+
+def test_one_prompt_may_mean_all_lesions(lesion: Case) -> None:
+    guess = Subject(prompted_by("enclosing", 0), Regions.truth, {}).guess(two_lesions(lesion))
+    assert guess.boxes == [Region(2, 2, 120, 100)]
+
+
+def box_mask(box: Region) -> np.ndarray:
+    mask = np.zeros((112, 144), np.uint8)
+    mask[box.slices[1:]] = 1
+    return mask
 
 
 def test_depth_goes_with_the_picture(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from service.image import Region
+from service.image import Point, Region
+from service.preprocess import prepare
 from tests.training.test_state import recipe
 from training.datasets.case import Case
 from training.distributed import World
 from training.phantoms.tiny import cases
 from training.predict import Predictor, predictor
+from training.prompts import points_of_box
 from training.recipe import Recipe
 from training.run_folder import describe
 from training.samples import Samples, load
@@ -110,6 +113,27 @@ def test_a_prompted_network_is_told_a_box() -> None:
     assert one.shape == (1, SIZE, SIZE)
     assert not np.array_equal(one, other)
     np.testing.assert_array_equal(both, np.maximum(one, other))
+
+
+def test_a_network_taught_by_points_is_told_points() -> None:
+    block = {"size": [SIZE, SIZE], "channels": 3, "window": {"kind": "full"}}
+    sam = {"task": "prompt", "network": {"path": "models.sam.tiny"}, "input": block}
+    pointed, boxed = made(**sam, prompts={"points": 2, "box": False}), made(**sam)
+    pointed = replace(pointed, network=boxed.network)
+    box, points = Region(4, 4, 20, 20), [Point(9, 9), Point(12, 15)]
+    image, _ = prepare(picture()[..., None], pointed.recipe.input)
+    labels = torch.tensor([[1.0, 1.0, -1.0, -1.0]])
+    places = torch.tensor([[[9.0, 9.0], [12.0, 15.0], [0.0, 0.0], [0.0, 0.0]]])
+    wanted = sigmoid(boxed.network(torch.from_numpy(image)[None], places, labels))[0]
+    found = pointed(picture(), boxes=[box], points=[points])
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert not np.allclose(found, boxed(picture(), boxes=[box]), atol=1e-4), "it was measured by boxes once"
+    # Without any, the middle of the box and what is deepest beside it.
+    own = points_of_box(box, 2)
+    assert own[0] in (Point(11, 11), Point(12, 12), Point(11, 12), Point(12, 11))
+    np.testing.assert_array_equal(pointed(picture(), boxes=[box]), pointed(picture(), boxes=[box], points=[own]))
+    with pytest.raises(ValueError, match="Found points of 2 objects for 1 boxes; wanted some for each. Pair them"):
+        pointed(picture(), boxes=[box], points=[points, points])
 
 
 def test_fusion_needs_depth() -> None:

@@ -17,9 +17,11 @@ from models.sam import tiny
 from service.errors import BadParameter
 from service.image import Point, Region
 from service.manifest import InputSpec, Window
-from service.preprocess import prepare
+from service.preprocess import place, prepare
+from service.stages import network_box
 from training.datasets.case import Case
 from training.prompts import (
+    CANVAS,
     JITTER,
     MEDSAM_INPUT,
     SAM_INPUT,
@@ -27,6 +29,7 @@ from training.prompts import (
     PromptSamples,
     outwards,
     points_inside,
+    points_of_box,
     prompted,
     target_of,
 )
@@ -106,25 +109,43 @@ def test_a_localisers_box_means_the_lesions_it_meets() -> None:
         prompted(loaded(TWO), "detector", (Region(70, 0, 80, 9),))
 
 
-@given(masks().filter(np.any), st.integers(0, 30), st.integers(0, 2**32 - 1))
-def test_jitter_moves_each_side_outwards_and_not_far(mask: np.ndarray, most: int, seed: int) -> None:
-    grid, box = loaded(mask).grid, lesion_boxes(mask)[0]
-    moved = outwards(box, grid, np.random.default_rng(seed), most)
-    assert moved == outwards(box, grid, np.random.default_rng(seed), most)
-    assert moved.overlap(box) == box
-    assert moved.overlap(grid) == moved
-    limit = Region(box.left - most, box.top - most, box.right + most, box.bottom + most)
-    assert limit.overlap(moved) == moved
+@pytest.mark.parametrize("spec", [SPEC, LETTERBOX])
+@given(mask=masks().filter(np.any), most=st.integers(0, 30), seed=st.integers(0, 2**32 - 1))
+def test_jitter_moves_each_side_outwards_and_not_off_the_picture(
+    mask: np.ndarray, spec: InputSpec, most: int, seed: int
+) -> None:
+    placement, prompts = place(mask.shape, spec), Prompts(jitter=most, canvas=128)
+    box = network_box(lesion_boxes(mask)[0], placement)
+    moved, again = (outwards(box, placement, np.random.default_rng(seed), prompts, spec) for _ in range(2))
+    assert np.array_equal(moved, again)
+    steps = (box - moved) * (1, 1, -1, -1)
+    # Half a pixel of the network's 64 is one of the canvas's 128.
+    assert (steps >= -1e-5).all()
+    assert (steps <= most / 2 + 1e-5).all()
+    whole = network_box(Region(0, 0, mask.shape[1], mask.shape[0]), placement)
+    assert (moved[:2] >= whole[:2] - 1e-5).all()
+    assert (moved[2:] <= whole[2:] + 1e-5).all()
 
 
-def test_jitter_is_0_to_19_pixels_each_as_likely() -> None:
-    rng, box, grid = np.random.default_rng(0), Region(50, 50, 60, 60), Region(0, 0, 200, 200)
-    moved = [outwards(box, grid, rng) for _ in range(2000)]
-    steps = np.array([(50 - one.left, 50 - one.top, one.right - 60, one.bottom - 60) for one in moved])
-    assert (steps.min(), steps.max(), JITTER) == (0, 19, 19)
-    assert steps.mean() == pytest.approx(9.5, abs=0.3)
+@pytest.mark.parametrize(("jitter", "canvas", "pixels"), [(JITTER, CANVAS, 4), (20, 1024, 1)])
+def test_jitter_is_of_the_originals_pixels_each_as_likely(jitter: int, canvas: int, pixels: int) -> None:
+    """On 1024 pixels the tutorial's 0 to 19 of 256 are 0, 4, ... 76, and MedSAM's 0 to 20 are those themselves."""
+    spec = SAM_INPUT
+    placement, rng = place((700, 1400), spec), np.random.default_rng(0)
+    box, prompts = np.array([500, 500, 600, 600], np.float32), Prompts(jitter=jitter, canvas=canvas)
+    moved = np.stack([outwards(box, placement, rng, prompts, spec) for _ in range(2000)])
+    steps = (box - moved) * (1, 1, -1, -1)
+    assert set(np.unique(steps[:, 0])) == {pixels * step for step in range(jitter + 1)}
+    assert steps.mean() == pytest.approx(pixels * jitter / 2, rel=0.05)
     # The four sides do not move together.
     assert abs(np.corrcoef(steps.T)[np.triu_indices(4, 1)]).max() < 0.1
+
+
+def test_jitter_does_not_depend_on_how_large_the_picture_is() -> None:
+    """The same picture twice as large is told the same boxes."""
+    small, large = loaded(TWO), loaded(np.kron(TWO, np.ones((2, 2), np.uint8)))
+    told_of = [PromptSamples([one], Prompts(), SPEC, training=True)[0][0][1] for one in (small, large)]
+    torch.testing.assert_close(*told_of)
 
 
 @given(masks(), st.integers(0, 5), st.none() | st.integers(0, 1000))
@@ -218,10 +239,28 @@ def test_points_are_told_with_the_box_or_without() -> None:
     (_, both, told), _, _ = samples(training=False, prompts={"points": 2})[0]
     assert told.tolist() == [2, 3, 1, 1]
     assert torch.equal(both[2:], points[:2])
-    # A wrong box has no inside to point at.
-    wrong = {"one": (Region(0, 35, 5, 40),)}
-    (_, _, alone), _, _ = samples(prompts={"source": "detector", "points": 1, "box": False}, boxes=wrong)[0]
-    assert alone.tolist() == [2, 3, -1]
+
+
+def test_a_jittered_box_beside_points_keeps_its_corners() -> None:
+    taught, shown = (samples(prompts={"points": 1}, training=training)[0][0] for training in (True, False))
+    (_, points, labels), (_, still, _) = taught, shown
+    assert labels.tolist() == [2, 3, 1]
+    assert (points[0] <= still[0]).all()
+    assert (points[1] >= still[1]).all()
+    assert not torch.equal(points[:2], still[:2])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nobody_tells_where_the_lesion_lies_in_a_localisers_box(training: bool) -> None:
+    """The points are the box's own, its middle first, whether it is right or wrong."""
+    about = {"source": "detector", "points": 1, "box": False}
+    for box, middle in ((Region(28, 8, 51, 31), (39, 19)), (Region(0, 35, 5, 40), (2, 37))):
+        (_, points, labels), _, _ = samples(training=training, prompts=about, boxes={"one": (box,)})[0]
+        assert labels.tolist() == [1, -1, -1]
+        wanted = [(middle[0] + 0.5) * 64 / 60 - 0.5, (middle[1] + 0.5) * 64 / 40 - 0.5]
+        assert points[0].tolist() == pytest.approx(wanted, abs=1e-4)
+    assert points_of_box(Region(10, 20, 13, 23), 1) == [Point(11, 21)]
+    assert points_of_box(Region(10, 20, 13, 23), 0) == []
 
 
 @torch.no_grad()

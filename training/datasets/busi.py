@@ -24,6 +24,9 @@ from training.datasets.masks import Lesion
 
 CLASSES = ("benign", "malignant", "normal")
 FOLDS = 5
+# Shares of a view and of a picture. Masks have single pixels beside the lesion, and a sliver of one at the edge of a
+# view teaches nothing.
+SLIVER, SPECK = 0.001, 0.0005
 COLUMNS = ("image", "mask", "class", "group", "fold", "class_ambiguous")
 _MASK = re.compile(r"_mask(_\d+)?$")
 
@@ -51,6 +54,8 @@ def _indexed(root: Path) -> Iterable[Case]:
                 row["group"],
                 int(row["fold"]),
                 row["class_ambiguous"] == "1",
+                sliver=SLIVER,
+                speck=SPECK,
                 mask_reader=Lesion(),
             )
 
@@ -78,8 +83,18 @@ def _public(root: Path) -> Iterable[Case]:
     for group, (_, category) in zip(groups, found, strict=True):
         classes_of.setdefault(group, set()).add(category)
     for (path, category), group, fold in zip(found, groups, folds, strict=True):
-        masks, ambiguous = _masks_of(path), len(classes_of[group]) > 1
-        yield Case(path.stem, path, masks, category, f"group{group:04d}", fold, ambiguous, mask_reader=Lesion())
+        yield Case(
+            path.stem,
+            path,
+            _masks_of(path),
+            category,
+            f"group{group:04d}",
+            fold,
+            len(classes_of[group]) > 1,
+            sliver=SLIVER,
+            speck=SPECK,
+            mask_reader=Lesion(),
+        )
 
 
 def _masks_of(image: Path) -> tuple[Path, ...]:

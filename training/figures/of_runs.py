@@ -21,7 +21,7 @@ from training.evaluate_run import Boxes, Images, evaluate_run, natural_regions, 
 from training.figures.charts import Point, quality_against_cost, read_curves, reliability_diagram, training_curves
 from training.figures.panels import KEY, panel
 from training.figures.tiles import BOX, TRUTH, Colour, Tile, boxed, compared, outlined, painted, photograph
-from training.graphs import graphs
+from training.graphs import graphs, of_prediction
 from training.predict import EXCLUSIVE, predictor
 from training.recipe import Recipe
 from training.run_folder import CURVES
@@ -98,7 +98,7 @@ def _looked_at(images: Images, regions: Regions, boxes: Boxes | None) -> Boxes |
 
 def _true_boxes(case: Case) -> tuple[Region, ...]:
     mask = case.read_mask()
-    return true_boxes(mask) if mask.any() else ()
+    return true_boxes(mask, case.speck) if mask.any() else ()
 
 
 def figures(runs: Sequence[Path], images: Images, out: Path, ends: tuple[int, int], boxes: Boxes | None) -> list[Path]:
@@ -207,5 +207,5 @@ def _point(one: Shown) -> Point:
     rows = [row for row in one.scores.values() if row.truth_px] or list(one.scores.values())
     dice = figure([row.dice for row in rows], [row.group for row in rows])
     network = predictor(one.run, device="cpu").network
-    products = sum(gmac(graph.network, *graph.shapes) for graph in graphs(one.recipe, network))
+    products = sum(gmac(graph.network, *graph.shapes) for graph in of_prediction(graphs(one.recipe, network)))
     return Point(one.name, products, dice.value, (dice.low, dice.high))
