@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +135,7 @@ def scored(words: Sequence[str], guess: Mask, truth: Mask, spacing: Sequence[flo
     return Score(*words, *pixels, **measures(found, Empty.ONE), **_borders(guess, truth, spacing))
 
 
-def lesion_counts(found: Candidates) -> dict[str, float]:
+def lesion_counts(found: Candidates) -> dict[str, Any]:
     """Lesions, those found, and false positives."""
     return {"lesions": found.lesions, "lesions_found": found.found(0), "false_positives": found.made_up(0)}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +85,8 @@ def _row(cases: Sequence[Case], label: str, guess: NDArray[np.bool_], truth: NDA
     between = first.slice_spacing
     spacing = None if first.spacing is None or between is None else (between, *first.spacing)
     row = scored((name, label, category, first.group, name), guess, truth, spacing)
-    row = row if _whole(cases) else replace(row, **dict.fromkeys(BORDERS, float("nan")))
-    return replace(row, **lesion_counts(match_masks(guess, truth, **PARTS)))
+    unknown: dict[str, Any] = {} if _whole(cases) else dict.fromkeys(BORDERS, float("nan"))
+    return replace(row, **unknown, **lesion_counts(match_masks(guess, truth, **PARTS)))
 
 
 def _whole(cases: Sequence[Case]) -> bool:

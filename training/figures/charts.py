@@ -102,10 +102,13 @@ def _mark(axes: Axes, number: int, one: Point) -> None:
     )
 
 
-def reliability_diagram(path: Path, methods: Mapping[str, Reliability]) -> Path:
+def reliability_diagram(
+    path: Path, methods: Mapping[str, Reliability], says: tuple[str, str] = ("share that is lesion", "pixels")
+) -> Path:
     """Frequency against probability of each method by name, its calibration error beside it. Returns ``path``.
 
-    Below stands how many pixels each bin holds. Raises ValueError without a method.
+    Below stands how many pixels each bin holds; ``says`` calls the frequency, and what is in the bins, otherwise.
+    Raises ValueError without a method.
     """
     if not methods:
         raise ValueError("Found no method; wanted at least one. Give the bins of one network.")
@@ -116,7 +119,7 @@ def reliability_diagram(path: Path, methods: Mapping[str, Reliability]) -> Path:
             text = f"{name} (ECE {bins.error:.3f})"
             above.plot(bins.confidence, bins.frequency, marker="o", ms=3, lw=1, color=colour(number), label=text)
             below.stairs(bins.counts, bins.edges, color=colour(number))
-        above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is lesion")
+        above.set(xlim=(0, 1), ylim=(0, 1), ylabel=says[0])
         above.legend(loc="upper left")
-        below.set(xlabel="probability", ylabel="pixels", yscale="log")
+        below.set(xlabel="probability", ylabel=says[1], yscale="log")
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 
@@ -33,15 +34,17 @@ def _paired(guess: Sequence[int], truth: Sequence[int]) -> tuple[NDArray[np.int6
     return np.asarray(guess, np.int64), np.asarray(truth, np.int64)
 
 
-def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float:
+def auroc(scores: Sequence[float] | NDArray[np.floating], positive: Sequence[bool] | NDArray[np.bool_]) -> float:
     """Probability that a positive scores above a negative, ties half. NaN unless both kinds are there."""
     truth = np.asarray(positive, bool)
     values = np.asarray(scores, np.float64)
-    above, below = values[truth], values[~truth]
-    if not len(above) or not len(below):
+    above = int(truth.sum())
+    pairs = above * (len(truth) - above)
+    if not pairs:
         return float("nan")
-    difference = above[:, None] - below[None, :]
-    return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
+    # A positive's rank counts everything below it and half of what ties; other positives are taken off.
+    ranks = scipy.stats.rankdata(values)[truth].sum()
+    return float((ranks - above * (above + 1) / 2) / pairs)
 
 
 def auroc_one_vs_rest(probabilities: NDArray[np.floating], truth: Sequence[int]) -> list[float]:

@@ -53,7 +53,7 @@ def match_boxes(
 
 
 def match_masks(
-    probability: NDArray[np.floating], truth: NDArray[np.bool_], *, threshold: float = 0.5, iou: float = 0.1
+    probability: NDArray[Any], truth: NDArray[np.bool_], *, threshold: float = 0.5, iou: float = 0.1
 ) -> Candidates:
     """Candidates of a picture or volume from its probability map, 0 to 1: the connected parts at ``threshold``.
 
