@@ -56,7 +56,7 @@ class Store(Protocol):
         ...
 
     def keys(self, prefix: str = "") -> Iterator[StoredKey]:
-        """Files whose key begins so: ``""`` for all, else what ends with a slash."""
+        """Files whose key begins so: ``""`` for all, else what ends with a slash. Those of one folder come together."""
         ...
 
     def free(self) -> int | None:

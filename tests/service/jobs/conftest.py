@@ -1,4 +1,4 @@
-"""Jobs are tested on both databases: SQLite in a file, and a real PostgreSQL where it is installed."""
+"""Jobs are tested on both databases (SQLite in a file, a real PostgreSQL where it is installed) and both stores."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from service.jobs.database import Database
 from service.jobs.rows import Rows
 from tests.postgres import new_database, postgres
 from tests.service.jobs.making import empty
+from tests.service.jobs.stores import s3_server
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +81,10 @@ def _opened(url: str) -> Iterator[Database]:
     database = Database.open(url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """The address of an S3 server with one bucket; credentials for it stand in the environment."""
+    with s3_server() as address:
+        yield address

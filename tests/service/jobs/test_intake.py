@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import resource
 import tracemalloc
 import unicodedata
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from tests.service.formats.pictures import gradient
 from tests.service.formats.pictures import saved as picture_saved
 from tests.service.formats.test_archive import encrypted, entry, lying, overlapping, renamed, zipped
 from tests.service.formats.test_nifti import WHOLE as NIFTI
+from tests.service.jobs.limits import files_limited_to
 
 PICTURE = picture_saved(gradient(), "PNG")
 SLICES = mr_slices(np.stack([ramp(12, 10) + 100 * z for z in range(4)]))
@@ -289,17 +287,6 @@ def test_an_empty_job(store: Store, sent: list[bytes]) -> None:
     with pytest.raises(BadParameter, match="Found no file; wanted at least one picture or volume") as caught:
         take([upload(content) for content in sent], store, "j1")
     assert caught.value.code == "empty_job"
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """The kernel refuses to write beyond that, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_in_the_middle_leaves_nothing_of_the_job(store: Store) -> None:

@@ -148,7 +148,7 @@ def test_writers_and_deleters_of_one_folder_do_not_disturb_each_other(tmp_path: 
 
     def write() -> None:
         try:
-            for number in range(150):
+            for number in range(60):
                 store.put(f"jobs/a/{number % 3}/input", b"x")
                 if number % 3 != 1:
                     store.open(f"jobs/a/{number % 3}/input").close()
