@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from service.manifest import StageSpec, read_manifest, verified_weights  # noqa: E402 - before any installed copy
-from service.network import BATCH, Device, OnnxNetwork  # noqa: E402
+from service.network import ON_CPU, Device, OnnxNetwork  # noqa: E402
 from service.settings import Settings, read_settings  # noqa: E402
 
 ALLOWED_SHARE, ALLOWED_MS = 0.25, 10.0
@@ -138,11 +138,11 @@ def examined(client: Client, content: bytes, pipeline: str) -> Picture:
 
 
 def batch_sizes(stage: dict[str, Any], count: int) -> list[int]:
-    """Batch sizes of the ``count`` runs of one stage: its regions in batches, each followed by its widened ones."""
+    """Batch sizes of the ``count`` runs of one stage on a CPU: its regions in batches, each followed by its widened."""
     if count == 0:
         return []
     regions = stage["regions"] if stage["kind"] != "detect" else [{}]
-    batches = [regions[at : at + BATCH] for at in range(0, len(regions), BATCH)]
+    batches = [regions[at : at + ON_CPU] for at in range(0, len(regions), ON_CPU)]
     wide = [sum(one.get("widened", False) for one in batch) for batch in batches]
     sizes = [size for batch, again in zip(batches, wide, strict=True) for size in (len(batch), again) if size]
     if len(sizes) != count:

@@ -47,9 +47,9 @@ def test_overhead_prints_both_medians(tiny_pipelines: Path, tmp_path: Path) -> N
         ("detect", [{}, {}, {}], 1, [1]),
         ("segment", [], 0, []),
         ("segment", [{}] * 3, 1, [3]),
-        ("segment", [{}] * 8, 1, [8]),
-        ("segment", [{}] * 9 + [{"widened": True}], 3, [8, 2, 1]),
-        ("segment", [{"widened": True}] * 3 + [{}] * 6, 3, [8, 3, 1]),
+        ("segment", [{}] * 4, 1, [4]),
+        ("segment", [{}] * 5 + [{"widened": True}], 3, [4, 2, 1]),
+        ("segment", [{"widened": True}] * 3 + [{}] * 6, 4, [4, 3, 4, 1]),
     ],
 )
 def test_batch_sizes(

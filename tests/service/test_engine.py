@@ -189,21 +189,43 @@ def test_sessions_that_run_on_different_devices_are_all_told(engine: Engine) -> 
     assert mixed.provider == mixed.loaded[1].provider == "CPUExecutionProvider, CUDAExecutionProvider"
 
 
-def test_on_a_gpu_every_batch_size_is_warmed_the_largest_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class OnGpu(loading.OnnxNetwork):
-        warmed: ClassVar[list[int]] = []
+class OnGpu(loading.OnnxNetwork):
+    """Says that it runs on a GPU, which has room for ``room`` examples and is thought to have it for 32."""
 
-        def __init__(self, content: bytes, name: str, device: Device) -> None:
-            super().__init__(content, name, device)
-            self.provider = CUDA
+    warmed: ClassVar[list[int]] = []
+    room: ClassVar[int] = 64
 
-        def warm(self, batch: int) -> dict[str, Any]:
-            self.warmed.append(batch)
-            return super().warm(batch)
+    def __init__(self, content: bytes, name: str, device: Device) -> None:
+        super().__init__(content, name, device)
+        self.provider, self.batch = CUDA, 32
 
+    def warm(self, batch: int) -> dict[str, Any]:
+        self.warmed.append(batch)
+        if batch > self.room:
+            raise WeightsError("no memory", "more of it", "Buy some.")
+        return super().warm(batch)
+
+
+@pytest.mark.parametrize(
+    ("room", "tried", "batch"), [(64, [32], 32), (31, [32, 16], 16), (15, [32, 16], 8), (8, [32, 16], 8)]
+)
+def test_on_a_gpu_every_batch_size_is_warmed_the_largest_first(
+    root: Path, room: int, tried: list[int], batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loading, "OnnxNetwork", OnGpu)
-    assert Engine.open((root,), "cpu").provider == CUDA
-    assert OnGpu.warmed == [*range(BATCH, 0, -1), 2] * 3
+    monkeypatch.setattr(OnGpu, "warmed", [])
+    monkeypatch.setattr(OnGpu, "room", room)
+    engine = Engine.open((root,), "cpu")
+    assert engine.provider == CUDA
+    assert OnGpu.warmed == [*tried, *range(BATCH, 0, -1), 2] * 3
+    assert {stage.network.batch for stage in engine.pipeline("tiny").cascade.stages} == {batch}  # type: ignore[union-attr]
+
+
+def test_a_gpu_without_room_for_the_least_stops_the_start(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "OnnxNetwork", OnGpu)
+    monkeypatch.setattr(OnGpu, "room", 7)
+    with pytest.raises(WeightsError, match="Found no memory"):
+        Engine.open((root,), "cpu")
 
 
 @pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime knows CUDA")

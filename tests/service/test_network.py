@@ -208,3 +208,23 @@ def test_both_builds_of_the_runtime_are_refused(kind: str, monkeypatch: pytest.M
 
 def test_one_build_of_the_runtime_is_installed_here() -> None:
     assert list(installed_runtimes()) in (["onnxruntime"], ["onnxruntime-gpu"])
+
+
+@pytest.mark.parametrize(
+    ("side", "memory", "batch"),
+    [
+        (256, 4 * 2**30, 32),
+        (192, 4 * 2**30, 32),
+        (128, 4 * 2**30, 64),
+        (512, 4 * 2**30, 8),
+        (512, 16 * 2**30, 32),
+        (64, 2**40, 64),
+        (4096, 2**20, 8),
+    ],
+)
+def test_a_gpu_gets_as_many_as_fill_half_of_its_memory(side: int, memory: int, batch: int) -> None:
+    assert network_module.batch_on_gpu({"image": (None, 3, side, side), "small": (None, 4)}, memory) == batch
+
+
+def test_a_cpu_gets_few() -> None:
+    assert network(tiny_graphs.threshold()).batch == network_module.ON_CPU
