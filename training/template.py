@@ -74,8 +74,9 @@ class Settings(Frozen):
     checkpoint: Literal["best", "last"] = "best"
 
     def over(self, other: Settings) -> Settings:
-        """These settings, and of ``other`` what they leave open."""
-        return other.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
+        """These settings, and of ``other`` what they leave open; changes of both are laid over each other."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return other.model_copy(update=given | {"changes": merged(other.changes, self.changes)})
 
     def of_phase(self, phase: int, phases: int) -> dict[str, Any]:
         """Changes of one phase's recipe, counted from 0. Raises ValueError for a list of another length than phases."""

@@ -1,9 +1,11 @@
-"""A cascade as one run: regions that stage 1 never learned from, both stages, a pipeline that serves."""
+"""A cascade as one run: regions that stage 1 never learned from, all stages in phases, a pipeline that serves."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,15 +15,29 @@ from service.engine import Engine, Request
 from service.formats.raster import read_raster
 from tests.training import tiny_export, tiny_runs
 from tests.training.phantom_busi import write_busi
-from training.cascade import Plan, _out_of_fold, fit_cascade
+from training.cascade import _tell_known, fit_cascade
+from training.cascade_plan import Plan
 from training.choices import Source
 from training.datasets.busi import cases
+from training.kinship import learned
+from training.out_of_fold import Boxes
 from training.regions import read_boxes
 from training.sampling import parts_of
+from training.template import Settings
 from training.trained import EVENTS, recipe_of
 from training.yolo import write_folder
 
-ONCE = {"schedule": {"epochs": 1}}
+ONCE = {"epochs": 1, "batch": 2, "learning_rate": 0.02, "average": 0, "precision": "float32"}
+TASKS = {"localise": "localise", "warm": "segment", "segment": "segment", "classify": "classify"}
+STAGES = (
+    {"name": "localise", "recipe": "tiny_localise.yaml"},
+    {"name": "segment", "recipe": ["tiny_warm.yaml", "tiny_segment.yaml"], "train": {"checkpoint": "last"}},
+    {"name": "classify", "recipe": "tiny_classify.yaml", "train": {"start": {"stage": "segment", "phase": 1}}},
+)
+
+
+def stages(*chosen: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"licence": "none", **tiny_export.STAGES[one["name"]], **one} for one in chosen]
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +48,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    for stage, task in (("localise", "localise"), ("segment", "segment")):
-        tiny_export.write_recipe(tiny_runs.recipe(f"tiny_{stage}", task, validation=0.3), folder)
-    return tiny_export.write_template(folder, "localise", "segment")
+    for name, task in TASKS.items():
+        tiny_export.write_recipe(tiny_runs.recipe(f"tiny_{name}", task, validation=0.3, schedule=ONCE), folder)
+    return tiny_export.write_template(folder, stages=stages(*STAGES))
+
+
+def plan_of(template: Path, data: Path, out: Path, source: Source = Source.folds, **changes: Any) -> Plan:
+    """``changes`` are settings by stage."""
+    names = [stage["name"] for stage in yaml.safe_load(template.read_text())["stages"]]
+    settings = {name: Settings.model_validate({"data": data} | changes.get(name, {})) for name in names}
+    return Plan(template, out, settings, source)
 
 
 @pytest.fixture(scope="module")
 def plan(data: Path, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """Two folds stay out of it altogether, lest it take too long."""
     out = tmp_path_factory.mktemp("cascade")
-    return Plan(template, data, out, Source.folds, ({**ONCE, "excluded": [1, 2]}, ONCE), out / "runs", out / "logs")
+    elsewhere = {"checkpoints": out / "runs" / "stage_1", "logs": out / "logs" / "stage_1"}
+    return plan_of(template, data, out, Source.held_out, localise=elsewhere)
 
 
 @pytest.fixture(scope="module")
@@ -52,65 +75,90 @@ def first(plan: Plan) -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(plan: Plan, first: Path) -> Path:
-    """Both stages; nobody writes here."""
-    assert first == plan.out / "runs" / "localise" / "best.pt"
-    assert not (plan.out / "runs" / "segment").exists()
+    """All stages; nobody writes here."""
+    assert first == plan.out / "runs" / "stage_1" / "best.pt"
+    assert not (plan.out / "checkpoints").exists()
     return fit_cascade(plan, only=2)
 
 
-def test_every_fold_gets_its_regions_from_a_network_without_it(first: Path, plan: Plan, data: Path) -> None:
-    boxes = read_boxes(plan.boxes)
-    assert set(boxes) == {case.name for case in cases(data) if case.fold not in (1, 2)}
-    for fold in (3, 4):
-        recipe = recipe_of(plan.out / "runs" / f"localise_without_{fold}")
-        assert recipe.excluded == (1, 2, fold)
-        parts = parts_of(recipe, data)
-        assert fold not in {case.fold for case in (*parts.train, *parts.validation)}
+def test_stage_1_ends_with_regions_on_pictures_that_it_did_not_learn_from(first: Path, plan: Plan) -> None:
+    trained = {case.name for lesson in learned(first.parent, validation=False) for case in lesson.cases}
+    assert set(read_boxes(plan.boxes)) == {case.name for case in cases(plan.stages[0].chain.data)} - trained
 
 
-def test_both_stages_become_a_pipeline_that_serves(pipeline: Path, plan: Plan, data: Path) -> None:
+def test_all_stages_become_a_pipeline_that_serves(pipeline: Path, plan: Plan, data: Path) -> None:
     assert pipeline == plan.out / "pipelines" / "small" / "1.0.0"
     engine = Engine.open([pipeline.parent.parent], "cpu", 1)
     case = cases(data)[0]
     answer = engine.segment(read_raster(case.image.read_bytes()), Request("small", "1.0.0"))
     assert answer.result.mask.labels.shape[1:] == case.read_mask().shape
-    stages = yaml.safe_load((pipeline / "manifest.yaml").read_text())["stages"]
-    assert [stage["training"]["recipe"] for stage in stages] == ["tiny_localise", "tiny_segment"]
+    found = yaml.safe_load((pipeline / "manifest.yaml").read_text())["stages"]
+    assert [stage["training"]["recipe"] for stage in found] == ["tiny_localise", "tiny_segment", "tiny_classify"]
 
 
-def test_stage_2_learns_on_the_regions_of_stage_1(pipeline: Path, plan: Plan) -> None:
-    assert recipe_of(plan.out / "runs" / "segment").boxes == plan.boxes
+def test_stage_2_learns_on_the_regions_of_stage_1_in_every_phase(pipeline: Path, plan: Plan) -> None:
+    runs = plan.out / "checkpoints"
+    assert recipe_of(runs / "segment_phase1").boxes == recipe_of(runs / "segment").boxes == plan.boxes
+    assert recipe_of(runs / "segment").start == (runs / "segment_phase1" / "best.pt").resolve()
+    assert recipe_of(runs / "classify").start == (runs / "segment_phase1" / "best.pt").resolve()
+    assert recipe_of(runs / "classify").boxes is None
+    assert [stage.weights.name for stage in plan.stages] == ["best.pt", "last.pt", "best.pt"]
 
 
-def test_logs_lie_where_they_are_wanted(pipeline: Path, plan: Plan) -> None:
-    for stage in ("localise", "segment"):
-        assert list((plan.out / "logs" / stage).glob(EVENTS))
-        assert list((plan.out / "runs" / stage).glob(EVENTS))
+def test_a_stage_may_have_folders_of_its_own(pipeline: Path, plan: Plan) -> None:
+    for folder in ("logs", "runs"):
+        assert list((plan.out / folder / "stage_1").glob(EVENTS))
 
 
 def test_what_is_finished_stays(pipeline: Path, plan: Plan) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (plan.out / "runs").rglob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in plan.out.rglob("*.*")}
     fit_cascade(plan, only=1)
-    assert {path: path.stat().st_mtime_ns for path in (plan.out / "runs").rglob("*.*")} == before
+    assert {path: path.stat().st_mtime_ns for path in plan.out.rglob("*.*")} == before
+
+
+def test_what_was_trained_is_written_down_so_that_it_can_be_exported_again(pipeline: Path, plan: Plan) -> None:
+    written = yaml.safe_load((plan.out / "recipes" / "pipeline.yaml").read_text())
+    assert [stage["recipe"] for stage in written["stages"]] == [f"tiny_{name}.yaml" for name in tiny_export.STAGES]
+    assert not any("train" in stage for stage in written["stages"])
 
 
 def test_changes_reach_the_stage_they_are_for(data: Path, template: Path, tmp_path: Path) -> None:
-    first = {"schedule": {"epochs": 3, "batch": 4}, "l1_lambda": 0.1, "input": {"size": [16, 16]}}
-    one, two = Plan(template, data, tmp_path, changes=(first, ONCE), fold=3).recipes
-    assert (one.test_fold, two.test_fold) == (3, 3)
-    assert (one.schedule.epochs, one.schedule.batch, one.l1_lambda, one.input.size) == (3, 4, 0.1, (16, 16))
-    assert (two.schedule.epochs, two.schedule.batch, two.l1_lambda, two.input.size) == (1, 2, 0, (32, 32))
-    assert one.input.mean == two.input.mean
+    changes = {"epochs": 3, "batch": 4, "l1_lambda": 0.1, "size": "16x32", "learning_rate": 0.5}
+    plan = replace(plan_of(template, data, tmp_path, localise=changes, segment={"epochs": "4,5"}), fold=3)
+    one, two, three = (stage.chain for stage in plan.stages)
+    assert {recipe.test_fold for chain in (one, two, three) for recipe in chain.phases} == {3}
+    assert (one.last.schedule.epochs, one.last.schedule.batch, one.last.schedule.learning_rate) == (3, 4, 0.5)
+    assert (one.last.l1_lambda, one.last.input.size) == (0.1, (16, 32))
+    assert [recipe.schedule.epochs for recipe in two.phases] == [4, 5]
+    assert (two.last.schedule.batch, two.last.l1_lambda, two.last.input.size) == (2, 0, (32, 32))
+    assert (three.last.schedule.epochs, one.last.input.mean) == (1, two.last.input.mean)
+
+
+def test_a_smoke_run_is_small_and_needs_no_data(tmp_path: Path) -> None:
+    recipes = Path(__file__).parents[2] / "training" / "recipes"
+    for path in sorted(recipes.glob("*_pipeline.yaml")):
+        plan = Plan(path, tmp_path, small=True)
+        assert {stage.chain.data for stage in plan.stages} == {tmp_path / "phantoms"}
+        assert {recipe.schedule.epochs for stage in plan.stages for recipe in stage.chain.phases} == {2}
+        assert plan.stages[1].chain.last.boxes == plan.boxes
 
 
 def test_stage_2_alone_needs_the_regions_of_stage_1(data: Path, template: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"Found no .*boxes_folds.json; wanted the regions of stage 1"):
-        fit_cascade(Plan(template, data, tmp_path), only=2)
+        fit_cascade(plan_of(template, data, tmp_path), only=2)
 
 
-def test_one_fold_alone_cannot_look_at_itself(plan: Plan, first: Path) -> None:
-    with pytest.raises(ValueError, match=r"Found fold \[1\] beside test fold 0; wanted at least two"):
-        _out_of_fold(plan, [case for case in cases(plan.data) if case.fold == 1], None)
+def test_films_that_stage_1_knows_in_the_test_part_of_stage_2_are_told(
+    plan: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    second, lesson = plan.stages[1].chain, learned(plan.stages[0].chain.run)[0]
+    boxes, tested = Boxes(lesson), parts_of(second.last, second.data).test
+    with caplog.at_level(logging.WARNING, "breast_cascade.training"):
+        _tell_known(plan, boxes)
+        assert not caplog.records
+        boxes.known = {tested[0].name: list(lesson.cases[:1])}
+        _tell_known(plan, boxes)
+    assert f"1 pictures of the test part of stage segment, the first {tested[0].name}, show what stage" in caplog.text
 
 
 def test_yolo_never_sees_the_folds_that_it_is_to_look_at(data: Path, tmp_path: Path) -> None:
@@ -122,12 +170,29 @@ def test_yolo_never_sees_the_folds_that_it_is_to_look_at(data: Path, tmp_path: P
     assert len(written) == sum(case.fold == 4 for case in cases(data))
 
 
-def test_a_pipeline_of_one_stage_is_no_cascade(template: Path, plan: Plan, tmp_path: Path) -> None:
-    alone = tiny_export.write_template(tmp_path, "localise")
+def test_what_cannot_become_a_pipeline_is_refused_before_anything_is_trained(
+    template: Path, data: Path, tmp_path: Path
+) -> None:
+    folder = template.parent
+    alone = tiny_export.write_template(tmp_path, stages=stages(STAGES[0]))
     with pytest.raises(ValueError, match=r"Found localise in .*pipeline.yaml; wanted a second stage on the first one"):
-        _ = replace(plan, template=alone).stages
+        _ = plan_of(alone, data, tmp_path).stages
+    with pytest.raises(FileNotFoundError, match="Found no data for stage localise; wanted the folder of its data set"):
+        _ = Plan(template, tmp_path).stages
+    with pytest.raises(FileNotFoundError, match=r"Found no folder .*gone for stage localise"):
+        _ = plan_of(template, tmp_path / "gone", tmp_path).stages
+    with pytest.raises(ValueError, match="Found settings of stage lesion; wanted one of localise, segment, classify"):
+        _ = Plan(template, tmp_path, {"lesion": Settings()}).stages
+    (tmp_path / "wrong").mkdir()
+    for path in folder.glob("tiny_*.yaml"):
+        (tmp_path / "wrong" / path.name).write_text(path.read_text())
+    wrong = tiny_export.write_template(
+        tmp_path / "wrong", stages=stages(STAGES[0], STAGES[1] | {"label": "muscle"}, STAGES[2])
+    )
+    with pytest.raises(ValidationError, match="stage segment wants label muscle, which localise does not give"):
+        _ = plan_of(wrong, data, tmp_path).stages
 
 
-def test_a_change_that_no_recipe_takes_is_refused(plan: Plan) -> None:
-    with pytest.raises(ValidationError, match="schedule.epochs"):
-        _ = replace(plan, changes=({"schedule": {"epochs": 0}},)).recipes
+def test_a_change_that_no_recipe_takes_is_refused(template: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="schedule.weight"):
+        _ = plan_of(template, data, tmp_path, segment={"changes": {"schedule": {"weight": 1}}}).stages

@@ -11,8 +11,6 @@ from typer.testing import CliRunner, Result
 from tests.training import tiny_export, tiny_runs
 from tests.training.tiny_runs import Runs
 from training.cli import app
-from training.regions import read_boxes
-from training.sampling import parts_of
 from training.scores import read_scores
 from training.trained import recipe_of
 
@@ -35,7 +33,9 @@ def refused(*arguments: object) -> str:
     return " ".join(result.stderr.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("name", ["figures", "evaluate-run", "compare", "sweep", "fit-cascade", "export-all"])
+@pytest.mark.parametrize(
+    "name", ["figures", "evaluate-run", "compare", "sweep", "fit-cascade", "regions", "export-all"]
+)
 def test_every_command_explains_itself(name: str) -> None:
     assert "Usage" in well(name, "--help")
 
@@ -89,26 +89,6 @@ def test_export_all_says_what_equals_torch_and_fails_with_what_does_not(tmp_path
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == "0 of 1 networks equal torch"
     assert "ImportError" in result.stderr
-
-
-def test_fit_cascade_passes_its_options_on(small_busi: Path, tmp_path: Path) -> None:
-    for stage, task in (("localise", "localise"), ("segment", "segment")):
-        tiny_export.write_recipe(tiny_runs.recipe(f"tiny_{stage}", task), tmp_path)
-    template = tiny_export.write_template(tmp_path, "localise", "segment")
-    changes = {"epochs1": 1, "lr1": 0.01, "batch1": 3, "size1": 16, "l1-lambda": 0.001, "fold": 1}
-    options = [part for name, value in changes.items() for part in (f"--{name}", value)]
-    out = tmp_path / "out"
-    where = ("--data", small_busi, "-o", out, "--logs", tmp_path / "l")
-    text = well("fit-cascade", template, "--stage", 1, "--regions-from", "held_out", *options, *where)
-    assert text.splitlines()[-1] == str(out / "checkpoints" / "localise" / "best.pt")
-    recipe = recipe_of(out / "checkpoints" / "localise")
-    assert (recipe.schedule.epochs, recipe.schedule.learning_rate, recipe.schedule.batch) == (1, 0.01, 3)
-    assert (recipe.input.size, recipe.l1_lambda, recipe.test_fold) == ((16, 16), 0.001, 1)
-    assert list((tmp_path / "l" / "localise").iterdir())
-    parts = parts_of(recipe, small_busi)
-    held_out = {case.name for case in (*parts.validation, *parts.test)}
-    assert set(read_boxes(out / "boxes_held_out.json")) == held_out, "stage 1 never saw them"
-    assert [path.name for path in (out / "checkpoints").iterdir()] == ["localise"]
 
 
 def test_mistakes_are_told_before_anything_is_done(runs: Runs, tmp_path: Path) -> None:
