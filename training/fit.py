@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from service.preprocess import prepare
 from training import run_folder
 from training.distributed import World, world
-from training.objective import Objective, as_float, mean_score, objective
+from training.objective import Objective, as_float, mean_score, monitored, objective
 from training.optimise import Steps, autocast, freeze, make_optimizer, make_scaler, set_training
 from training.recipe import Recipe
 from training.samples import in_channels
@@ -141,7 +141,7 @@ def _epochs(run: Run, progress: Progress) -> Iterator[int]:
 
 def _report(run: Run, progress: Progress, bar: TaskID) -> None:
     state, last = run.state, run.state.history[-1]
-    note = f"loss {last['loss']:.4f}  validation {run.objective.task.measure} {last['validation']:.4f}"
+    note = f"loss {last['loss']:.4f}  validation {last['validation']:.4f}"
     progress.update(bar, completed=state.epoch, note=f"{note}  best {state.best:.4f}")
     if run.world.first:
         progress.log(f"{run.recipe.name} epoch {state.epoch}: {note}")
@@ -155,7 +155,7 @@ def _one_epoch(run: Run, progress: Progress) -> None:
     losses = []
     for number, batch in enumerate(batches):
         state.steps.set_rate(learning_rate(run.recipe, state.epoch + number / len(batches)))
-        losses.append(_step(run, batch, last=_ends_step(run.recipe, number, len(batches))))
+        losses.append(_step(run, batch, *_place_in_step(run.recipe, number, len(batches))))
         progress.update(bar, advance=1, note=f"loss {losses[-1]:.4f}")
     progress.remove_task(bar)
     state.epoch += 1
@@ -163,9 +163,11 @@ def _one_epoch(run: Run, progress: Progress) -> None:
     state.history.append({"loss": loss, "learning_rate": learning_rate(run.recipe, state.epoch)})
 
 
-def _ends_step(recipe: Recipe, number: int, count: int) -> bool:
-    """Whether the optimiser changes the weights after this batch of an epoch; at its end it always does."""
-    return (number + 1) % recipe.schedule.accumulate == 0 or number + 1 == count
+def _place_in_step(recipe: Recipe, number: int, count: int) -> tuple[int, bool]:
+    """How many batches make the step that a batch of an epoch belongs to, and whether the batch is its last one."""
+    first = number // recipe.schedule.accumulate * recipe.schedule.accumulate
+    batches = min(recipe.schedule.accumulate, count - first)
+    return batches, number + 1 == first + batches
 
 
 def _begin(run: Run) -> None:
@@ -187,7 +189,7 @@ def _forward(run: Run, network: nn.Module, inputs: Any) -> Any:
     return as_float(output)
 
 
-def _step(run: Run, batch: Any, *, last: bool) -> float:
+def _step(run: Run, batch: Any, batches: int, last: bool) -> float:
     inputs, target, category = run.world.moved(batch)
     loss = run.objective.loss(_forward(run, run.replica, inputs), target, category)
     if not torch.isfinite(loss):
@@ -195,7 +197,7 @@ def _step(run: Run, batch: Any, *, last: bool) -> float:
             f"Found a loss of {loss.item()} in epoch {run.state.epoch + 1}; wanted a finite one. Lower the learning "
             "rate."
         )
-    run.state.steps.add(loss, last=last, changed=run.state.follow)
+    run.state.steps.add(loss, batches=batches, last=last, changed=run.state.follow)
     return loss.item()
 
 
@@ -213,15 +215,18 @@ def _validate(run: Run) -> None:
 
 def _figures(run: Run) -> dict[str, float]:
     run.state.kept.eval()
-    scores, losses, lesions = [], [], []
+    scores, silences, losses, lesions = [], [], [], []
     for batch in run.loaders.validation:
         inputs, target, category = run.world.moved(batch)
         output = _forward(run, run.state.kept, inputs)
         scores.append(run.objective.score(output, target, category).cpu())
+        silences.append(run.objective.silence(output, target, category).cpu())
         losses.append(float(run.objective.validation(output, target, category)) * len(category))
         lesions += run.objective.lesion_dice(output, target, category)
-    every = torch.cat(scores)
-    figures = {"validation": mean_score(every, run.recipe.interest), "validation_loss": sum(losses) / len(every)}
+    every, silence = torch.cat(scores), torch.cat(silences)
+    figures = {"validation": monitored(every, silence, run.recipe), "validation_loss": sum(losses) / len(every)}
+    if not math.isnan(quiet := mean_score(silence, run.recipe.interest)):
+        figures["silence"] = quiet
     if every.ndim == 1:
         return figures | ({"dice_lesion": sum(lesions) / len(lesions)} if lesions else {})
     columns = zip(run.recipe.names[1:], every.nanmean(dim=0), strict=True)

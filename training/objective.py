@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -73,6 +74,12 @@ class Objective:
     def score(self, output: Any, target: Any, category: Tensor) -> Tensor:
         """Of a batch in evaluation mode, see `training.tasks`."""
         return self.task.score(self.centred(output), target, category, self.ignore)
+
+    def silence(self, output: Any, target: Any, category: Tensor) -> Tensor:
+        """Of a batch in evaluation mode, see `training.tasks`; NaN for tasks that do not tell it apart."""
+        if self.task.silence is None:
+            return torch.full((len(category),), torch.nan)
+        return self.task.silence(self.centred(output), target, category, self.ignore)
 
     def lesion_dice(self, output: Any, target: Any, category: Tensor) -> list[float]:
         """Dice of each view that holds a lesion, for the tasks of one lesion; nothing for the others.
@@ -173,8 +180,20 @@ def as_float(output: Any) -> Any:
     return tuple(map(as_float, output)) if isinstance(output, tuple | list) else output.float()
 
 
+def monitored(scores: Tensor, silence: Tensor, recipe: Recipe) -> float:
+    """The figure that chooses the best epoch, 0 to 1: lesions, and pictures without one by the weight `normals`.
+
+    Lesions count by their mean score, empty pictures by the share of them that stay empty, so that their number does
+    not matter: where nearly all pictures are empty, silence everywhere is still no good. Of one kind alone, where the
+    validation part holds no other, that one counts; NaN without any lesion.
+    """
+    found, quiet = (mean_score(one, recipe.interest) for one in (scores, silence))
+    weight = 0.0 if math.isnan(quiet) else recipe.normals
+    return (1 - weight) * found + (weight * quiet if weight else 0.0)
+
+
 def mean_score(scores: Tensor, interest: int | None) -> float:
-    """The figure that chooses the best epoch: (images,), or the mean over the labels of (images, labels - 1)."""
+    """The mean over images (images,), or over images and then labels (images, labels - 1); ``interest`` is a label."""
     if scores.ndim == 1:
         return float(scores.nanmean())
     columns = torch.nanmean(scores, dim=0)

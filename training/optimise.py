@@ -45,7 +45,10 @@ def set_training(network: nn.Module) -> None:
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module, learned: nn.Module | None) -> torch.optim.Optimizer:
-    """The recipe's optimiser over what is trained of the network, and what of the loss learns (without decay).
+    """The recipe's optimiser over what is trained of the network, and what of the loss learns.
+
+    The latter has a rate of its own, `loss_rate`, and no decay: the network's rate is made for thousands of steps on
+    weights of a hundredth, and would leave it where it began.
 
     Raises ImportError for an optimiser that does not exist, ValueError for arguments that it does not take or a class
     that is none.
@@ -53,7 +56,7 @@ def make_optimizer(recipe: Recipe, network: nn.Module, learned: nn.Module | None
     schedule = recipe.schedule
     groups: list[dict[str, object]] = [{"params": [one for one in network.parameters() if one.requires_grad]}]
     if learned is not None:
-        groups.append({"params": list(learned.parameters()), "weight_decay": 0.0})
+        groups.append({"params": list(learned.parameters()), "lr": recipe.loss_rate, "weight_decay": 0.0})
     made = build(recipe.optimizer, "optimizer", groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     if not isinstance(made, torch.optim.Optimizer):
         raise ValueError(
@@ -101,15 +104,20 @@ class Steps:
     world: World
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of all groups."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        """The learning rate of the network; that of what the loss learns follows its curve."""
+        greatest = self.recipe.schedule.learning_rate
+        rates = (rate, self.recipe.loss_rate * rate / greatest if greatest else 0.0)
+        for group, one in zip(self.optimizer.param_groups, rates, strict=False):
+            group["lr"] = one
 
-    def add(self, loss: Tensor, *, last: bool, changed: Callable[[], None]) -> None:
-        """Add a batch's gradients and, with the ``last`` batch of a step, change the weights and call ``changed``."""
+    def add(self, loss: Tensor, *, batches: int, last: bool, changed: Callable[[], None]) -> None:
+        """Add a batch's gradients and, with the ``last`` batch of a step, change the weights and call ``changed``.
+
+        ``batches`` are those that make this step, all of one size: their mean counts.
+        """
         weight = self.recipe.l1_lambda
         total = loss + l1(self.network, weight=weight) if weight else loss
-        self.scaler.scale(total / self.recipe.schedule.accumulate).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(total / batches).backward()  # type: ignore[no-untyped-call]
         if last:
             self._change()
             changed()

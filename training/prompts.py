@@ -176,7 +176,8 @@ class PromptSamples(Dataset[tuple[tuple[Tensor, ...], Tensor, Tensor]]):
     category says whether the target holds anything, as a localiser's wrong box does not.
 
     Args:
-        loaded: the cases; one without a prompt gives no sample.
+        loaded: the cases; one without a prompt gives no sample, a lesion that a localiser missed among them: what was
+            missed is counted by `training.evaluate_run`.
         prompts: where prompts come from.
         spec: the input block.
         boxes: a localiser's, by case.

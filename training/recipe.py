@@ -52,7 +52,7 @@ class Schedule(Frozen):
         precision: of the forward pass; weights and optimiser stay float32. float16 scales gradients and needs a GPU.
         seed: of weights, order, augmentation and dropout.
         clip: greatest norm of all gradients together, 0 for none.
-        accumulate: batches that make one step of the optimiser.
+        accumulate: batches that make one step of the optimiser; at the end of an epoch it may be fewer.
         early_stop: epochs without a better validation score after which training ends, 0 for never.
     """
 
@@ -105,12 +105,15 @@ class Recipe(Frozen):
             of ``labels`` and ``fuse``, background first.
         categories: only cases of these categories are trained and validated on; None takes all.
         probabilities: the network gives probabilities, cut to 0 to 1, in place of logits.
+        normals: weight of pictures without a lesion in the score that chooses the best epoch: the share of them on
+            which nothing is drawn. The rest of the score is the mean Dice of lesions; 0 looks at these alone.
         interest: label whose Dice chooses the best epoch in ``labels`` and ``fuse``; None takes the mean of all labels
             but the background.
         ignore: value of pixels in a label map that neither teach nor count; for the tasks of one lesion, background.
         loss: on (logits, target); None takes the task's own.
         terms: further terms of the loss by name, added with their weights; those of weight 0 are left out.
         loss_weights: ``learned`` trains one weight per term beside the network.
+        loss_rate: greatest learning rate of these weights; it follows the schedule's curve.
         class_weights: ``inverse_frequency`` gives the loss a weight per label, N / (C n_c), from the training part.
         auxiliary: weight of each further output of a deeply supervised network.
         l1_lambda: of the sum of absolute weights, norms and biases left out.
@@ -147,11 +150,13 @@ class Recipe(Frozen):
     classes: tuple[str, ...] | None = None
     categories: tuple[str, ...] | None = None
     probabilities: bool = False
+    normals: Fraction = 0.25
     interest: int | None = None
     ignore: int = 255
     loss: Part | None = None
     terms: Annotated[dict[Name, Term], Field(default_factory=dict)]
     loss_weights: Literal["fixed", "learned"] = "fixed"
+    loss_rate: NonNegative = 0.01
     class_weights: Literal["none", "inverse_frequency"] = "none"
     auxiliary: NonNegative = 1.0
     l1_lambda: NonNegative = 0.0

@@ -20,6 +20,7 @@ from training import augment, transplant
 from training.datasets.case import Case, Labels, Picture, read_grey
 from training.recipe import Recipe
 from training.regions import Boxes, Grey, jittered, lesion_boxes, random_box
+from training.tasks import AMBIGUOUS, MISSED, SILENT
 
 CACHED_SIDE = augment.LONGEST
 DEPTH = "depth"
@@ -127,7 +128,9 @@ class Samples(Dataset[Sample]):
 
     Category is 1 or 0 (is any lesion in view), for ``classify`` the index in the recipe's classes, -1 where it is
     ambiguous. With ``training`` off nothing is random: the whole picture, or the crop around the true box or, where
-    there are ``boxes``, around the localiser's best.
+    there are ``boxes``, around the localiser's best. There it also says what the localiser has decided already
+    (`training.tasks`): where it found nothing, or nothing that meets the lesion, the network is shown what it can be
+    shown, the true box or another, but what it draws does not count.
     """
 
     def __init__(self, loaded: Sequence[Loaded], recipe: Recipe, *, training: bool, boxes: Boxes | None = None) -> None:
@@ -148,7 +151,7 @@ class Samples(Dataset[Sample]):
         rng = np.random.default_rng((self.recipe.schedule.seed, self.epoch, index))
         view = self._view(one, rng)
         image = torch.from_numpy(prepare(in_channels(view.image), self.recipe.input)[0])
-        category = torch.tensor(self._category(one, view.mask))
+        category = torch.tensor(self._decided(one, view.mask, self._category(one, view.mask)))
         match self.recipe.task:
             case "labels":
                 return image, self._labels(view), category
@@ -215,12 +218,21 @@ class Samples(Dataset[Sample]):
             return found[int(rng.integers(len(found)))].clipped(one.grid)
         return jittered(truth[int(rng.integers(len(truth)))], one.grid, rng, recipe.jitter)
 
+    def _decided(self, one: Loaded, seen: Labels, category: int) -> int:
+        """The category, or in validation what a localiser that looked at the picture has made of it."""
+        found = None if self.training or region_of(self.recipe) == "whole" else self.boxes.get(one.case.name)
+        if found is None or category == AMBIGUOUS:
+            return category
+        if self._truth(one).any():
+            return category if len(found) and seen.any() else MISSED
+        return category if len(found) else SILENT
+
     def _category(self, one: Loaded, mask: Labels) -> int:
         present = float((mask > 0).mean()) > one.case.sliver
         if self.recipe.task != "classify":
             return int(present)
         if one.case.ambiguous and (present or region_of(self.recipe) == "whole"):
-            return -1
+            return AMBIGUOUS
         # The whole picture is of its category whatever a view shows of the lesion.
         seen = present or region_of(self.recipe) == "whole"
         return self._class(one.case) if seen else self._index("normal")
@@ -235,7 +247,7 @@ class Samples(Dataset[Sample]):
 
     def _index(self, category: str) -> int:
         """Place among the classes, -1 for a category that is none of them and therefore does not count."""
-        return self.recipe.names.index(category) if category in self.recipe.names else -1
+        return self.recipe.names.index(category) if category in self.recipe.names else AMBIGUOUS
 
     def _mask(self, mask: Labels) -> Tensor:
         return torch.from_numpy(prepare(mask[..., None].astype(np.float32), _mask_spec(self.recipe.input))[0])

@@ -1,12 +1,17 @@
 """What each task minimises and how its validation score is read.
 
 A task takes the network's output with the batch (input, target, category) and gives a loss, or scores per image.
+
+Behind a localiser a picture may be decided before the network is asked. Its category then says so: where the localiser
+gave no box, or none that meets it, a lesion is `MISSED` whatever the network would have drawn, and a picture without
+one stays `SILENT`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +27,7 @@ PRESENCE_WEIGHT = 0.5
 # Logit of the background where a pixel is ignored: its share of every other class is then below 1e-8.
 CERTAIN = 20.0
 IGNORE = 255
+AMBIGUOUS, MISSED, SILENT = -1, -2, -3
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Task:
         loss: scalar from (output, target, category, criterion); the criterion is the recipe's, None without one.
         score: from (output, target, category, value of pixels that do not count): values (batch,) or, one column a
             label, (batch, labels - 1); NaN for images that do not count.
+        silence: likewise, whether nothing is drawn where nothing is: 1 or 0, NaN where there is something. None for
+            tasks whose score tells.
         measure: name of the score.
         criterion: dotted path of the loss that is taken where the recipe names none.
         outputs: names of the tensors of the network in evaluation mode.
@@ -41,6 +49,7 @@ class Task:
     score: Callable[[Output, Any, Tensor, int], Tensor]
     measure: str
     criterion: str | None = None
+    silence: Callable[[Output, Any, Tensor, int], Tensor] | None = None
     outputs: tuple[str, ...] = ("logits",)
 
 
@@ -74,29 +83,55 @@ def map_loss(output: Output, target: Any, category: Tensor, criterion: Criterion
 
 
 def segment_score(output: Output, target: Tensor, category: Tensor, ignore: int = IGNORE) -> Tensor:
-    """Dice where a lesion is in view; other views do not count."""
-    return torch.where(category > 0, dice_per_image(output, target), torch.nan)
+    """Dice where a lesion is in view, 0 where it was missed; other views do not count."""
+    seen = torch.where(category > 0, dice_per_image(output, target), torch.nan)
+    return seen.masked_fill(category == MISSED, 0)
+
+
+def segment_silence(output: Output, target: Tensor, category: Tensor, ignore: int = IGNORE) -> Tensor:
+    """1 where there is no lesion and nothing is drawn, 0 where something is; views of a lesion do not count."""
+    drawn = (output > 0).flatten(1).any(dim=1)
+    empty = (category <= 0) & (category != MISSED) & ~(target > 0.5).flatten(1).any(dim=1)
+    quiet: Tensor = torch.where(empty, (~drawn).to(output.dtype), torch.nan)
+    return quiet.masked_fill(category == SILENT, 1)
 
 
 def classify_loss(output: Output, target: Tensor, category: Tensor, criterion: Criterion | None = None) -> Tensor:
-    """Cross entropy; ambiguous cases (category -1) are left out."""
-    if criterion is not None:
-        known = category >= 0
-        return criterion(output[known], category[known]) if known.any() else output.sum() * 0
-    return functional.cross_entropy(output, category, ignore_index=-1, label_smoothing=0.05)
+    """Cross entropy; ambiguous cases, and those that the network is not asked about, are left out."""
+    known = category >= 0
+    taught = criterion or partial(functional.cross_entropy, label_smoothing=0.05)
+    loss: Tensor = taught(output[known], category[known]) if known.any() else output.sum() * 0
+    return loss
 
 
 def classify_score(output: Output, target: Tensor, category: Tensor, ignore: int = IGNORE) -> Tensor:
-    """1 where the highest score is the category's, else 0; ambiguous cases do not count."""
+    """1 where the highest score is the category's, else 0; ambiguous cases do not count.
+
+    Of what the network is not asked about, a missed lesion is wrong and a normal picture right.
+    """
     right = (output.argmax(dim=1) == category).to(output.dtype)
-    return torch.where(category >= 0, right, torch.nan)
+    known: Tensor = torch.where(category >= 0, right, torch.nan)
+    return known.masked_fill(category == MISSED, 0).masked_fill(category == SILENT, 1)
 
 
 def labels_score(output: Output, target: Tensor, category: Tensor, ignore: int = IGNORE) -> Tensor:
-    """Dice of each label but the background, NaN where the truth has none of it; ignored pixels do not count."""
+    """Dice of each label but the background, NaN where the truth has none of it; ignored pixels do not count.
+
+    0 where everything was missed.
+    """
     guess, counted = output.argmax(dim=1), target != ignore
     scores = [_label_dice(guess == label, target == label, counted) for label in range(1, output.shape[1])]
-    return torch.stack(scores, dim=1)
+    return torch.stack(scores, dim=1).masked_fill((category == MISSED)[:, None], 0)
+
+
+def labels_silence(output: Output, target: Tensor, category: Tensor, ignore: int = IGNORE) -> Tensor:
+    """Of each label but the background, as in `segment_silence`."""
+    guess, counted = output.argmax(dim=1), target != ignore
+    columns = []
+    for label in range(1, output.shape[1]):
+        drawn, there = ((one & counted).flatten(1).any(dim=1) for one in (guess == label, target == label))
+        columns.append(torch.where(there | (category == MISSED), torch.nan, (~drawn).to(output.dtype)))
+    return torch.stack(columns, dim=1).masked_fill((category == SILENT)[:, None], 1)
 
 
 def _label_dice(guess: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
@@ -108,6 +143,11 @@ def _label_dice(guess: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
 def fuse_score(output: Output, target: tuple[Tensor, Tensor], category: Tensor, ignore: int = IGNORE) -> Tensor:
     """As in `labels_score`; the depth does not count."""
     return labels_score(output[0] if isinstance(output, tuple) else output, target[0], category, ignore)
+
+
+def fuse_silence(output: Output, target: tuple[Tensor, Tensor], category: Tensor, ignore: int = IGNORE) -> Tensor:
+    """As in `labels_silence`."""
+    return labels_silence(output[0] if isinstance(output, tuple) else output, target[0], category, ignore)
 
 
 def without_ignored(logits: Tensor, labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
@@ -125,10 +165,10 @@ def without_ignored(logits: Tensor, labels: Tensor, ignore: int) -> tuple[Tensor
 
 TASKS = {
     "localise": Task(localise_loss, localise_score, "Dice", outputs=("logits", "presence")),
-    "segment": Task(map_loss, segment_score, "Dice"),
+    "segment": Task(map_loss, segment_score, "Dice", silence=segment_silence),
     "classify": Task(classify_loss, classify_score, "accuracy"),
-    "whole": Task(map_loss, segment_score, "Dice"),
-    "labels": Task(map_loss, labels_score, "Dice", "training.losses.stage1_loss"),
-    "fuse": Task(map_loss, fuse_score, "Dice", "training.losses.cross_entropy"),
-    "prompt": Task(map_loss, segment_score, "Dice", "training.losses.dice_ce"),
+    "whole": Task(map_loss, segment_score, "Dice", silence=segment_silence),
+    "labels": Task(map_loss, labels_score, "Dice", "training.losses.stage1_loss", labels_silence),
+    "fuse": Task(map_loss, fuse_score, "Dice", "training.losses.cross_entropy", fuse_silence),
+    "prompt": Task(map_loss, segment_score, "Dice", "training.losses.dice_ce", segment_silence),
 }

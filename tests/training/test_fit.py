@@ -13,7 +13,7 @@ from tests.training.phantom_busi import write_busi
 from training import fit as loop
 from training import sampling, state
 from training.distributed import World
-from training.fit import BEST, CHECKPOINT, build_network, fit, learning_rate, moving_average
+from training.fit import BEST, CHECKPOINT, LAST, build_network, fit, learning_rate, moving_average
 from training.recipe import Recipe
 from training.sampling import loaders
 from training.split import Split
@@ -136,6 +136,42 @@ def test_a_run_interrupted_in_mid_epoch_and_resumed_is_the_same_run(
 def test_workers_change_the_speed_and_nothing_else(data: Path, tmp_path: Path, uninterrupted: Path) -> None:
     fit(recipe(schedule={"epochs": 3}), data, tmp_path, workers=1)
     _assert_same_run(tmp_path, uninterrupted)
+
+
+def test_an_epoch_that_ends_amid_a_step_weighs_its_batches_alike(data: Path, tmp_path: Path) -> None:
+    """Of two batches that a step of five has to do with, each counts by half: as one batch of twice the size does."""
+    plain: dict[str, Any] = {
+        "task": "whole",
+        # Neither batch norm nor dropout, which would know how many pictures come together.
+        "network": {"path": "models.unet.tiny", "arguments": {"dropout": (0, 0)}},
+        "loss": {"path": "torch.nn.functional.binary_cross_entropy_with_logits"},
+        "optimizer": {"path": "torch.optim.SGD"},
+    }
+    rate = {"kind": "constant", "warm_up": 0}
+    schedule = {"epochs": 1, "learning_rate": 0.5, "weight_decay": 0, "average": 0, "clip": 0, "rate": rate}
+    weights = []
+    for name, batch, accumulate in (("halves", 3, 5), ("one", 6, 1)):
+        block = recipe(**plain, schedule=schedule | {"batch": batch, "accumulate": accumulate})
+        assert len(loaders(block, data, 0, World(torch.device("cpu"))).train) == 6 // batch
+        fit(block, data, tmp_path / name, workers=0)
+        weights.append(torch.load(tmp_path / name / LAST, weights_only=True))
+    start = build_network(block).state_dict()
+    assert any(not torch.equal(start[key], weights[1][key]) for key in start)
+    for key in start:
+        torch.testing.assert_close(weights[0][key], weights[1][key], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"),
+    [
+        (4, [(2, False), (2, True), (2, False), (2, True)]),
+        (3, [(2, False), (2, True), (1, True)]),
+        (1, [(1, True)]),
+    ],
+)
+def test_batches_know_their_step(count: int, wanted: list[tuple[int, bool]]) -> None:
+    two = recipe(schedule={"accumulate": 2})
+    assert [loop._place_in_step(two, number, count) for number in range(count)] == wanted
 
 
 def test_a_finished_run_that_is_resumed_stays_as_it_is(data: Path, tmp_path: Path) -> None:

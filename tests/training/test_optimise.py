@@ -56,7 +56,7 @@ def test_what_is_frozen_rests_whole() -> None:
     assert not network.encoder.training
     assert network.head.training
     taking = steps(recipe(), network)
-    taking.add(network(torch.randn(8, 4)).mean(), last=True, changed=lambda: None)
+    taking.add(network(torch.randn(8, 4)).mean(), batches=1, last=True, changed=lambda: None)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"head.weight", "head.bias"}
 
@@ -68,16 +68,18 @@ def test_a_pattern_that_matches_nothing_and_freezing_all_are_refused() -> None:
         freeze(Net(), ["*"])
 
 
-def test_two_half_batches_accumulated_are_one_batch() -> None:
+@pytest.mark.parametrize("accumulate", [2, 3, 5])
+def test_batches_accumulated_are_one_batch(accumulate: int) -> None:
+    """Two batches make the step, though the recipe may ask for more: as many as an epoch's end has."""
     x, nets = torch.randn(8, 4), []
     for parts in ((x,), (x[:4], x[4:])):
         torch.manual_seed(1)
         network = nn.Linear(4, 1)
-        taking = steps(recipe({"accumulate": len(parts)}), network)
+        taking = steps(recipe({"accumulate": accumulate}), network)
         changes: list[None] = []
         for number, part in enumerate(parts, start=1):
-            loss = (network(part) ** 2).mean()
-            taking.add(loss, last=number == len(parts), changed=lambda done=changes: done.append(None))
+            loss, last = (network(part) ** 2).mean(), number == len(parts)
+            taking.add(loss, batches=len(parts), last=last, changed=lambda done=changes: done.append(None))
         assert len(changes) == 1
         nets.append(network)
     torch.testing.assert_close(nets[0].weight, nets[1].weight)
@@ -90,7 +92,7 @@ def test_gradients_are_clipped_where_the_recipe_says_so() -> None:
         network = nn.Linear(4, 1, bias=False)
         before = network.weight.detach().clone()
         taking = steps(recipe({"clip": clip}), network)
-        taking.add((network(torch.ones(2, 4)) * 100).mean(), last=True, changed=lambda: None)
+        taking.add((network(torch.ones(2, 4)) * 100).mean(), batches=1, last=True, changed=lambda: None)
         moved.append(float((network.weight.detach() - before).norm()))
     assert moved[0] == pytest.approx(0.1 * 200)
     assert moved[1] == pytest.approx(0.1 * 0.5, rel=1e-3)
@@ -101,7 +103,7 @@ def test_l1_draws_weights_to_zero_and_leaves_biases() -> None:
     nn.init.constant_(network.weight, 2.0)
     nn.init.constant_(network.bias, 2.0)
     taking = steps(recipe(l1_lambda=0.5), network)
-    taking.add(network(torch.zeros(1, 3)).sum() * 0, last=True, changed=lambda: None)
+    taking.add(network(torch.zeros(1, 3)).sum() * 0, batches=1, last=True, changed=lambda: None)
     torch.testing.assert_close(network.weight.detach(), torch.full((1, 3), 2.0 - 0.1 * 0.5))
     assert network.bias.item() == 2.0
 
@@ -112,8 +114,35 @@ def test_learned_weights_of_the_loss_are_in_the_optimiser_without_decay() -> Non
     taking = steps(recipe({"weight_decay": 0.3}), network, learned)
     assert [group["weight_decay"] for group in taking.optimizer.param_groups] == [0.3, 0.0]
     output = network(torch.randn(6, 4))
-    taking.add(learned(output, torch.zeros(6, 1)), last=True, changed=lambda: None)
+    taking.add(learned(output, torch.zeros(6, 1)), batches=1, last=True, changed=lambda: None)
     assert (learned.raw != 0).all()
+
+
+TERMS = [{"path": "torch.nn.functional.mse_loss"}, {"path": "torch.nn.functional.l1_loss"}]
+
+
+def test_learned_weights_move_at_a_rate_of_their_own() -> None:
+    """At the 1e-5 of SAM's recipes they would have moved by a two-thousandth of an s in two hundred steps."""
+    learned, network = LearnedSum(terms=TERMS), nn.Linear(4, 1)
+    adam = {"path": "torch.optim.Adam"}
+    taking = steps(recipe({"learning_rate": 1e-5}, optimizer=adam), network, learned)
+    assert [group["lr"] for group in taking.optimizer.param_groups] == [1e-5, 0.01]
+    before, x = network.weight.detach().clone(), torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    for _ in range(200):
+        taking.set_rate(1e-5)
+        taking.add(learned(10 * network(x), torch.ones(6, 1)), batches=1, last=True, changed=lambda: None)
+    assert (learned.log_variances().abs() > 0.3).all()
+    assert (network.weight.detach() - before).abs().max() < 3e-3
+
+
+def test_their_rate_follows_the_curve_of_the_networks() -> None:
+    learned, network = LearnedSum(terms=TERMS), nn.Linear(4, 1)
+    taking = steps(recipe({"learning_rate": 0.1}, loss_rate=0.05), network, learned)
+    taking.set_rate(0.02)
+    assert [group["lr"] for group in taking.optimizer.param_groups] == [0.02, pytest.approx(0.01)]
+    still = steps(recipe({"learning_rate": 0}, loss_rate=0.05), network, learned)
+    still.set_rate(0)
+    assert [group["lr"] for group in still.optimizer.param_groups] == [0, 0]
 
 
 def test_the_recipes_optimiser_is_taken_with_its_arguments() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,11 @@ from service.image import Region, crop
 from service.preprocess import prepare
 from service.stages import looked_at
 from tests.training.test_samples import SIZE, loaded, recipe
+from training.datasets.busi import SLIVER
 from training.datasets.case import Case
 from training.regions import lesion_boxes
 from training.samples import Loaded, Samples, load
+from training.tasks import AMBIGUOUS, MISSED, SILENT
 
 # ---- regions --------------------------------------------------------------------------------------------------------
 
@@ -43,6 +46,42 @@ def test_where_a_localiser_found_nothing_the_true_box_is_looked_at() -> None:
     block = recipe("segment", look={})
     samples = Samples([one], block, training=False, boxes={one.case.name: ()})
     assert samples._region(one, np.random.default_rng(0)) == lesion_boxes(one.mask)[0]
+
+
+@pytest.mark.parametrize(("task", "known"), [("segment", 1), ("classify", 0)])
+def test_validation_says_what_the_localiser_decided(task: str, known: int) -> None:
+    lesion, normal = loaded(["benign", "normal"])
+    (box,) = lesion_boxes(lesion.mask)
+    away = Region(0, 0, 9, 9)
+    assert away.overlap(box.grown(0.5, lesion.grid, 48).squared()) is None, "these phantoms leave the corner free"
+    block = recipe(task, look={})
+
+    def category(one: Loaded, found: dict[str, tuple[Region, ...]], *, training: bool = False) -> int:
+        return int(Samples([one], block, training=training, boxes=found)[0][2])
+
+    name = lesion.case.name
+    assert category(lesion, {name: (box,)}) == known
+    assert category(lesion, {name: ()}) == category(lesion, {name: (away,)}) == MISSED
+    assert category(lesion, {}) == category(lesion, {"another": ()}) == known, "it never looked at this picture"
+    assert category(normal, {normal.case.name: ()}) == SILENT
+    assert category(normal, {normal.case.name: (away,)}) == (0 if task == "segment" else 2)
+    taught = recipe(task, look={}, negatives=0.0)
+    assert int(Samples([lesion], taught, training=True, boxes={name: ()})[0][2]) == known, "in training it may learn"
+
+
+def test_an_ambiguous_lesion_stays_so_whatever_the_localiser_says() -> None:
+    (one,) = loaded(["benign"], ambiguous=True)
+    samples = Samples([one], recipe("classify"), training=False, boxes={one.case.name: ()})
+    assert int(samples[0][2]) == AMBIGUOUS
+
+
+def test_how_small_a_sliver_is_none_depends_on_the_data_set() -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[0, 0] = 1
+    one = _labelled(mask, mask)
+    busi = replace(one, case=replace(one.case, sliver=SLIVER))
+    for case, present in ((one, 1), (busi, 0)):
+        assert int(Samples([case], recipe("whole"), training=False)[0][2]) == present
 
 
 def test_masked_out_everything_but_the_region_is_black() -> None:
