@@ -220,6 +220,18 @@ def resnet_encoder(
     return encoder
 
 
+def smp_network(kind: Callable[..., nn.Module], encoder: str, weights: str | None, **sizes: Any) -> nn.Module:
+    """A network of segmentation-models-pytorch, built by ``kind`` with ``sizes`` around one of its encoders.
+
+    ``weights`` of the encoder: None random, ``library`` the library's ImageNet weights (needs a network), else the path
+    of a state dict with torchvision's names, see `load_encoder`; RGB weights are adapted to the input's channels.
+    """
+    network = kind(encoder, encoder_weights="imagenet" if weights == "library" else None, **sizes)
+    if weights not in (None, "library"):
+        load_encoder(network.encoder, weights)
+    return network
+
+
 def check_sides(x: Tensor, multiple: int) -> None:
     """Raise ValueError where height or width of (batch, channels, h, w) is no multiple of ``multiple``."""
     height, width = x.shape[-2:]

@@ -10,7 +10,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 from torch import nn
 
-from models.blocks import load_encoder
+from models.blocks import smp_network
 
 
 def deeplab_v3_plus(
@@ -32,22 +32,19 @@ def deeplab_v3_plus(
         encoder: of segmentation-models-pytorch.
         decoder_channels: of the atrous pyramid and what follows it.
         dropout: behind the pyramid, 0 to 1.
-        weights: of the encoder: None random, ``library`` the library's ImageNet weights (needs a network), else the
-            path of a state dict with torchvision's names; RGB weights are adapted to ``in_channels``.
+        weights: of the encoder, see `models.blocks.smp_network`.
 
     Raises FileNotFoundError and ValueError as `models.blocks.load_encoder` does.
     """
-    network = smp.DeepLabV3Plus(
+    return smp_network(
+        smp.DeepLabV3Plus,
         encoder,
-        encoder_weights="imagenet" if weights == "library" else None,
-        decoder_channels=decoder_channels,
-        decoder_aspp_dropout=dropout,
+        weights,
         in_channels=in_channels,
         classes=classes,
+        decoder_channels=decoder_channels,
+        decoder_aspp_dropout=dropout,
     )
-    if weights not in (None, "library"):
-        load_encoder(network.encoder, weights)
-    return network
 
 
 def tiny(**overrides: Any) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 from torch import nn
 
-from models.blocks import load_encoder
+from models.blocks import smp_network
 
 
 def smp_unet(
@@ -30,21 +30,18 @@ def smp_unet(
         classes: channels of the logits.
         encoder: ``resnet18`` to ``resnet152`` of segmentation-models-pytorch.
         decoder_channels: of the five decoder stages, deepest first.
-        weights: of the encoder: None random, ``library`` the library's ImageNet weights (needs a network), else the
-            path of a state dict with torchvision's names; RGB weights are adapted to ``in_channels``.
+        weights: of the encoder, see `models.blocks.smp_network`.
 
     Raises FileNotFoundError and ValueError as `models.blocks.load_encoder` does.
     """
-    network = smp.Unet(
+    return smp_network(
+        smp.Unet,
         encoder,
-        encoder_weights="imagenet" if weights == "library" else None,
-        decoder_channels=decoder_channels,
+        weights,
         in_channels=in_channels,
         classes=classes,
+        decoder_channels=decoder_channels,
     )
-    if weights not in (None, "library"):
-        load_encoder(network.encoder, weights)
-    return network
 
 
 def tiny(**overrides: Any) -> nn.Module:

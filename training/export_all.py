@@ -1,27 +1,36 @@
 """Every recipe's network at its published size to ONNX and back, one after the other: does the file equal torch?
 
-Weights are random. Networks that several recipes share are exported once. Nothing is kept.
+Weights are random, and scaled so that each of them shows in the output (`training.awake`). Networks that several
+recipes share are exported once. Nothing is kept.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
 from torch import nn
 
+from training.awake import awaken
 from training.cost import parameters
 from training.graphs import Graph, graphs
-from training.onnx_graph import Difference, check_export
+from training.onnx_graph import BATCHES, Difference, check_export
+from training.prompts import Prompts, places_of
 from training.recipe import Recipe, build, read_recipe
 from training.yolo import YoloPlan, export_raw, is_yolo, yolo_class
 
 RECIPES = Path(__file__).parent / "recipes"
 WEIGHTS = "weights"
+# Above so many pixels an attention over all of them takes gigabytes an example: three of them are checked, not nine.
+LARGE, FEW = 1000 * 1000, (1, 2)
+# As few as a batch norm behind a pooling to one pixel can do with.
+EXAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -55,9 +64,10 @@ def recipes_in(folder: Path = RECIPES) -> list[Path]:
 
 
 def export_all(paths: Sequence[Path]) -> Iterator[Exported]:
-    """Export and check the network of every recipe at batches 1, 3 and 5, yielding each as it is done.
+    """Export and check the network of every recipe, yielding each as it is done.
 
-    What fails is reported and does not stop the others.
+    Batches are 1, 3 and 5, and 1 and 2 for pictures of a million pixels. What fails is reported and does not stop the
+    others.
     """
     for same in _grouped([read_recipe(path) for path in paths]):
         yield _exported(same)
@@ -69,9 +79,9 @@ def _grouped(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
     groups: dict[str, list[Recipe]] = {}
     for recipe in recipes:
         network = _plain(recipe).network.model_dump_json()
-        groups.setdefault(f"{network} {recipe.channels} {recipe.input.size} {recipe.task == 'prompt'}", []).append(
-            recipe
-        )
+        # Of what is prompted by points there is one graph more.
+        places = places_of(Prompts.model_validate(recipe.prompts)) if recipe.task == "prompt" else None
+        groups.setdefault(f"{network} {recipe.channels} {recipe.input.size} {places}", []).append(recipe)
     return list(groups.values())
 
 
@@ -94,6 +104,7 @@ class _Made:
 
 def _exported(same: Sequence[Recipe]) -> Exported:
     start, recipe = time.perf_counter(), _plain(same[0])
+    torch.manual_seed(0)
     head = (tuple(one.name for one in same), recipe.network.path, recipe.input.size)
     try:
         with TemporaryDirectory() as folder:
@@ -111,12 +122,16 @@ def _traced(recipe: Recipe, folder: Path) -> list[_Made]:
 
 
 def _checked(graph: Graph, folder: Path) -> _Made:
+    awaken(graph.network, graph.shapes, batch=EXAMPLES)
     path = folder / f"{graph.role}.onnx"
     path.write_bytes(graph.onnx().SerializeToString())
-    return _Made(path, graph.network, check_export(graph.network, path, *graph.shapes))
+    large = max(map(math.prod, (shape[1:] for shape in graph.shapes))) > LARGE
+    batches = FEW if large else BATCHES
+    return _Made(path, graph.network, check_export(graph.network, path, *graph.shapes, batches=batches))
 
 
 def _yolo(recipe: Recipe, folder: Path) -> list[_Made]:
     plan: YoloPlan = build(recipe.network, "network")
     network, path = yolo_class(folder)(plan.model).model, folder / "network.onnx"
+    awaken(network, [(recipe.channels, *recipe.input.size)], batch=EXAMPLES)
     return [_Made(path, network, export_raw(network, recipe.channels, recipe.input.size, path))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,20 +77,28 @@ class Difference:
     of_spread: float
 
 
-def check_export(network: nn.Module, exported: Path | bytes, *shapes: tuple[int, ...]) -> Difference:
-    """Largest difference between ONNX Runtime and torch over batches 1, 3 and 5 of random input.
+def check_export(
+    network: nn.Module, exported: Path | bytes, *shapes: tuple[int, ...], batches: Sequence[int] = BATCHES
+) -> Difference:
+    """Largest difference between ONNX Runtime and torch over ``batches`` of random input.
 
     ``shapes`` are those of one example of each input, without the batch. Raises ValueError for more than 1e-4 of the
     largest output (or of 1), for more than 1 % of a channel's standard deviation, and where either gives what is no
     number.
     """
     session = onnxruntime.InferenceSession(exported, _thrifty(), providers=["CPUExecutionProvider"])
-    batches = [_outputs(session, network, batch, shapes) for batch in BATCHES]
-    pairs = [[np.concatenate(side) for side in zip(*output, strict=True)] for output in zip(*batches, strict=True)]
-    relative, of_spread = (float(np.max([by(*pair) for pair in pairs])) for by in (_relative, _of_spread))
-    _refuse_above(TOLERANCE, relative, "of the largest output")
-    _refuse_above(SPREAD_TOLERANCE, of_spread, "of how far a channel varies")
-    return Difference(relative, of_spread)
+    runs = [_outputs(session, network, batch, shapes) for batch in batches]
+    pairs = [[np.concatenate(side) for side in zip(*output, strict=True)] for output in zip(*runs, strict=True)]
+    found = difference(pairs)
+    _refuse_above(TOLERANCE, found.relative, "of the largest output")
+    _refuse_above(SPREAD_TOLERANCE, found.of_spread, "of how far a channel varies")
+    return found
+
+
+def difference(pairs: Iterable[Sequence[Values]]) -> Difference:
+    """The largest over pairs of what was found and what was wanted, both (batch, channels, ...)."""
+    relative, of_spread = zip(*((_relative(*pair), _of_spread(*pair)) for pair in pairs), strict=True)
+    return Difference(float(np.max(relative)), float(np.max(of_spread)))
 
 
 def _refuse_above(most: float, found: float, of: str) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.awake import awaken
 from training.onnx_graph import check_export, traced
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "models"
-# Of the output's standard deviation: fresh networks give nearly constant maps, which any fixed tolerance would pass.
+# Of the output's standard deviation.
 GOLDEN_TOLERANCE = 0.02
 Shapes = Sequence[tuple[int, ...]]
 
@@ -77,16 +78,28 @@ def check_reload(build: Callable[[], nn.Module], shapes: Shapes, folder: Path) -
 
 
 def check_onnx(network: nn.Module, shapes: Shapes) -> None:
-    """ONNX Runtime gives what torch gives at batches 1, 3 and 5 from one graph."""
-    network.eval()
+    """ONNX Runtime gives what torch gives at batches 1, 3 and 5 from one graph.
+
+    The network is scaled first, so that a fault anywhere in the graph shows in what it gives (`training.awake`).
+    """
+    awaken(network, shapes)
     inputs = [f"input{index}" for index in range(len(shapes))]
     with torch.no_grad():
         outputs = [f"output{index}" for index in range(len(tensors(network(*examples(shapes, 2)))))]
     check_export(network, traced(network, shapes, inputs, outputs).SerializeToString(), *shapes)
 
 
+def check_differ(one: nn.Module, other: nn.Module, shapes: Shapes) -> None:
+    """Two kinds of network with the same weights, scaled for ``one``, give what differs by 5 % of how far it varies."""
+    awaken(one, shapes)
+    other.eval().load_state_dict(one.state_dict())
+    with torch.no_grad():
+        first, second = (network(*examples(shapes, 2)) for network in (one, other))
+    assert (first - second).std() > 0.05 * first.std()
+
+
 def check_golden(name: str, build: Callable[[], nn.Module], shapes: Shapes) -> None:
-    """Outputs of the seeded tiny network equal those kept in ``tests/golden/models/<name>.json``.
+    """Outputs of the seeded tiny network, scaled as above, equal those kept in ``tests/golden/models/<name>.json``.
 
     The tolerance is 2 % of the golden's standard deviation.
 
@@ -94,7 +107,8 @@ def check_golden(name: str, build: Callable[[], nn.Module], shapes: Shapes) -> N
     test, so that a new golden is a change somebody looks at.
     """
     torch.manual_seed(7)
-    network = build().eval()
+    network = build()
+    awaken(network, shapes)
     with torch.no_grad():
         found = [_summary(one) for one in tensors(network(*examples(shapes, 2, seed=11)))]
     path = GOLDEN / f"{name}.json"

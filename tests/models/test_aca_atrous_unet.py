@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.aca_atrous_unet import ACAAtrousUNet, tiny
-from tests.models.laws import check_golden, check_learns, check_onnx, check_reload, parameters
+from tests.models.laws import check_differ, check_golden, check_learns, check_onnx, check_reload, parameters
 
 SHAPES = [(1, 48, 32)]
 POOLED = pytest.mark.parametrize("pooled", [False, True])
@@ -41,6 +41,11 @@ def test_onnx_computes_the_same() -> None:
     """The pooled gate is exported alone, beside its definition."""
     torch.manual_seed(0)
     check_onnx(tiny(classes=4), SHAPES)
+
+
+def test_pooling_the_context_makes_another_network() -> None:
+    torch.manual_seed(0)
+    check_differ(tiny(), tiny(pooled=True), SHAPES)
 
 
 @POOLED

@@ -39,6 +39,15 @@ def test_only_the_pooled_gate_has_one_weight_per_channel() -> None:
         assert channel.shape == (2, 16, *((1, 1) if pooled else (6, 5)))
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_what_is_far_away_counts_for_the_pooled_gate_alone(pooled: bool) -> None:
+    gate, skip, deep = gated(pooled)
+    elsewhere = deep.clone()
+    elsewhere[..., 0, 0] += 5
+    changed = (gate(skip, elsewhere) - gate(skip, deep))[..., 3:, 3:].abs().amax()
+    assert (changed > 1e-3) if pooled else (changed == 0)
+
+
 def test_the_pooled_gate_exports() -> None:
     torch.manual_seed(0)
     check_onnx(_Alone(), [(24, 6, 5)])

