@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -39,9 +40,51 @@ def account() -> str | None:
         pytest.skip("NOT TESTED: PostgreSQL does not run as root, and there is no account named postgres")
 
 
+@dataclass
+class Server:
+    """A server, running; its socket lies in ``folder``."""
+
+    programs: Path
+    folder: Path
+    user: str | None
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        settings = ["-k", self.folder, "-c", "listen_addresses=", *SPEED]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", self.folder / "data", *settings],
+                stdout=log, stderr=log, user=self.user, cwd=self.folder,
+            )  # fmt: skip
+        self._wait(self.process)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_WITHIN_S
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                psycopg.connect(host=str(self.folder), user="tests", dbname="postgres").close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """End it and all its connections."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(START_WITHIN_S)
+
+    def restart(self) -> None:
+        """Stop and start it."""
+        self.stop()
+        self.start()
+
+
 @contextmanager
-def postgres() -> Iterator[Path]:
-    """A running server; the folder of its socket."""
+def postgres() -> Iterator[Server]:
+    """A running server."""
     programs, user = binaries(), account()
     folder = Path(tempfile.mkdtemp(prefix="breast-cascade-pg-"))
     try:
@@ -49,35 +92,14 @@ def postgres() -> Iterator[Path]:
             shutil.chown(folder, user)
         initdb = [programs / "initdb", "-D", folder / "data", "-U", "tests", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*initdb, "--locale=C", "--no-sync"], check=True, stdout=subprocess.DEVNULL, user=user)
-        with _running(programs, folder, user):
-            yield folder
+        server = Server(programs, folder, user)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _running(programs: Path, folder: Path, user: str | None) -> Iterator[None]:
-    command = [programs / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", *SPEED]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, user=user, cwd=folder)
-    try:
-        _wait(process, folder)
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(START_WITHIN_S)
-
-
-def _wait(process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            psycopg.connect(host=str(folder), user="tests", dbname="postgres").close()
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2000:]}")
 
 
 def new_database(folder: Path, name: str) -> str:

@@ -117,6 +117,7 @@ def _index(name: str, table: Table, columns: str, where: str | None = None) -> N
 
 _index("jobs_of_owner", JOBS, "owner created id")
 _index("jobs_waiting", JOBS, "device owner created id waiting", "waiting > 0")
+_index("jobs_busy", JOBS, "device owner total waiting done", "total > waiting + done")
 _index("jobs_kept", JOBS, "finished", "state <> 'expired'")
 _index("jobs_expired", JOBS, "finished", "state = 'expired'")
 _index("items_queued", ITEMS, "job_id deaths n", "state = 'queued'")

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, up
 
 from service.errors import BreastCascadeError, Cancelled, LeaseLost
 from service.jobs.model import Claim, DeviceClass, Done, Failed, StoredFile
-from service.jobs.sql.counting import count, hold
+from service.jobs.sql.counting import BUSY, RUNNING, count, hold
 from service.jobs.sql.values import AnyRow, as_json, moment, new_item, new_job, stored
 from service.jobs.tables import ITEMS, JOBS, clock, fixed
 
@@ -59,9 +59,8 @@ def _take_from_next_job(link: Connection, device: DeviceClass) -> AnyRow | None:
 def next_job(device: DeviceClass) -> Select[Any]:
     """The id of the job whose turn it is."""
     busy = (
-        select(JOBS.c.owner, func.count().label("held"))
-        .join_from(ITEMS, JOBS)
-        .where(ITEMS.c.state == fixed("running"))
+        select(JOBS.c.owner, func.sum(RUNNING).label("held"))
+        .where(JOBS.c.device == device, BUSY)
         .group_by(JOBS.c.owner)
         .subquery()
     )

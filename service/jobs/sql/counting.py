@@ -8,6 +8,10 @@ from service.jobs.model import JobState
 from service.jobs.sql.values import AnyRow
 from service.jobs.tables import JOBS, clock
 
+# Items of a job that are in the hands of workers, and which jobs have any: in the words of the index `jobs_busy`.
+RUNNING = JOBS.c.total - JOBS.c.waiting - JOBS.c.done
+BUSY = JOBS.c.total > JOBS.c.waiting + JOBS.c.done
+
 
 def hold(link: Connection, job_id: str) -> AnyRow | None:
     """Lock a job's row until the transaction ends; None when there is no such job."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select
 
 from service.errors import UnknownJob
 from service.jobs.model import DeviceClass, ItemRow
+from service.jobs.sql.counting import BUSY, RUNNING
 from service.jobs.sql.values import AnyRow, item_row
 from service.jobs.tables import ITEMS, JOBS, clock, fixed
 
@@ -44,20 +45,31 @@ def item(link: Connection, job_id: str, n: int) -> ItemRow:
 
 def waiting(link: Connection, device: DeviceClass) -> int:
     """Items that wait."""
+    return int(link.scalar(waiting_query(device)) or 0)
+
+
+def waiting_query(device: DeviceClass) -> Select[int]:
+    """How many items wait."""
     query = select(func.coalesce(func.sum(JOBS.c.waiting), 0))
-    return int(link.scalar(query.where(JOBS.c.waiting > fixed(0), JOBS.c.device == device)) or 0)
+    return query.where(JOBS.c.waiting > fixed(0), JOBS.c.device == device)
 
 
 def running(link: Connection, device: DeviceClass) -> int:
     """Items in the hands of workers."""
-    return _number(link, device, ITEMS.c.state == fixed("running"))
+    return int(link.scalar(running_query(device)) or 0)
+
+
+def running_query(device: DeviceClass) -> Select[int]:
+    """How many items are in the hands of workers."""
+    return select(func.coalesce(func.sum(RUNNING), 0)).where(JOBS.c.device == device, BUSY)
 
 
 def ended_within(link: Connection, device: DeviceClass, seconds: float) -> int:
     """Items that workers ended lately."""
-    return _number(link, device, ITEMS.c.ended > clock() - seconds)
+    return int(link.scalar(ended_query(device, seconds)) or 0)
 
 
-def _number(link: Connection, device: DeviceClass, which: ColumnElement[bool]) -> int:
-    query = select(func.count()).select_from(ITEMS).join(JOBS).where(which, JOBS.c.device == device)
-    return int(link.scalar(query) or 0)
+def ended_query(device: DeviceClass, seconds: float) -> Select[int]:
+    """How many items workers ended lately."""
+    lately = ITEMS.c.ended > clock() - seconds
+    return select(func.count()).select_from(ITEMS).join(JOBS).where(lately, JOBS.c.device == device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Delete, and_, delete, select, update
+from sqlalchemy import Connection, Delete, Select, and_, delete, select, update
 
 from service.errors import Conflict
 from service.jobs.model import FINAL_JOB_STATES
@@ -57,8 +57,13 @@ def expire(link: Connection, job_id: str) -> tuple[str, ...]:
 
 def overdue(link: Connection, keep_seconds: float, most: int) -> list[str]:
     """Jobs kept for long enough, the oldest first."""
+    return list(link.scalars(overdue_query(keep_seconds, most)))
+
+
+def overdue_query(keep_seconds: float, most: int) -> Select[str]:
+    """Ids of jobs kept for long enough."""
     query = select(JOBS.c.id).where(JOBS.c.state != fixed("expired"), JOBS.c.finished < clock() - keep_seconds)
-    return list(link.scalars(query.order_by(JOBS.c.finished).limit(most)))
+    return query.order_by(JOBS.c.finished).limit(most)
 
 
 def forget_expired(link: Connection, keep_seconds: float, most: int) -> None:

@@ -20,8 +20,8 @@ from tests.service.jobs.stores import s3_server
 @pytest.fixture(scope="session")
 def postgres_folder() -> Iterator[Path]:
     """The socket's folder of a PostgreSQL that runs for the session."""
-    with postgres() as folder:
-        yield folder
+    with postgres() as server:
+        yield server.folder
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -19,6 +19,7 @@ def upgrade() -> None:
     _others()
     _index("jobs_of_owner", "jobs", "owner created id")
     _index("jobs_waiting", "jobs", "device owner created id waiting", "waiting > 0")
+    _index("jobs_busy", "jobs", "device owner total waiting done", "total > waiting + done")
     _index("jobs_kept", "jobs", "finished", "state <> 'expired'")
     _index("jobs_expired", "jobs", "finished", "state = 'expired'")
     _index("items_queued", "items", "job_id deaths n", "state = 'queued'")
