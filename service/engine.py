@@ -109,14 +109,7 @@ class Engine:
         served unless everything is right.
         """
         where = Device.parse(device, threads, gpu_memory)
-        chosen = {(path.parent.name, path.name): path for folder in folders for path in _pipeline_folders(folder)}
-        newest = {name: max((v for n, v in chosen if n == name), key=_order) for name, _ in chosen}
-        loaded = [_load(path, where, newest[name] == v) for (name, v), path in sorted(chosen.items())]
-        if not loaded:
-            raise ManifestError(
-                "no pipeline", "at least one <name>/<version>/manifest.yaml", "Set BREAST_CASCADE_PIPELINES_DIR."
-            )
-        return Engine(tuple(loaded))
+        return Engine(tuple(_load(path, where, default) for path, default in pipeline_folders(folders)))
 
     @property
     def provider(self) -> str:
@@ -202,7 +195,21 @@ def _wrong_modality(image: Image, manifests: Sequence[Manifest]) -> UnusableImag
     )
 
 
-def _pipeline_folders(folder: Path) -> list[Path]:
+def pipeline_folders(folders: Sequence[Path] = (BUNDLED,)) -> list[tuple[Path, bool]]:
+    """The folder of every pipeline version as `Engine.open` chooses it, and whether it is its name's default one.
+
+    Raises ManifestError where there is none.
+    """
+    chosen = {(path.parent.name, path.name): path for folder in folders for path in _versions_in(folder)}
+    newest = {name: max((v for n, v in chosen if n == name), key=_order) for name, _ in chosen}
+    if not chosen:
+        raise ManifestError(
+            "no pipeline", "at least one <name>/<version>/manifest.yaml", "Set BREAST_CASCADE_PIPELINES_DIR."
+        )
+    return [(path, newest[name] == version) for (name, version), path in sorted(chosen.items())]
+
+
+def _versions_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ManifestError(
             f"{folder}: no such folder", "a folder of pipelines", "Create it or mend BREAST_CASCADE_PIPELINES_DIR."

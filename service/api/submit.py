@@ -24,7 +24,7 @@ from service.errors import BadParameter, BreastCascadeError
 from service.jobs.desk import Desk
 from service.jobs.intake import IntakeLimits, Taken, Upload, take
 from service.jobs.item_outputs import wanted_outputs
-from service.jobs.model import JobRow, NewJob
+from service.jobs.model import JobRow, NewJob, parameters_by_name
 from service.jobs.pinned import weights_digest
 
 KEY_HEADER = "Idempotency-Key"
@@ -47,12 +47,8 @@ class Wish:
 
     @property
     def by_name(self) -> dict[str, list[str]]:
-        """The parameters as the job's row holds them; pipeline and version have places of their own there."""
-        found: dict[str, list[str]] = {}
-        for name, text in sorted(self.pairs, key=lambda pair: pair[0]):
-            if text and name not in ("pipeline", "version"):
-                found.setdefault(name, []).append(text)
-        return found
+        """The parameters as the job's row holds them."""
+        return parameters_by_name(self.pairs)
 
     def fingerprint(self, taken: Taken) -> str:
         """Digest of everything that makes two requests the same."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
+from service.cli.batch import BATCH_HELP, batch
 from service.cli.installed import doctor, pipelines
 from service.cli.jobs import app as jobs
 from service.cli.keys import app as keys
@@ -55,6 +56,7 @@ def top(
 
 app.command()(serve)
 app.command(help=SEGMENT_HELP)(segment)
+app.command(help=BATCH_HELP)(batch)
 app.command()(pipelines)
 app.command()(doctor)
 app.add_typer(jobs, name="jobs")

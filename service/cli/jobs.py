@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from service.batch import pictures
 from service.cli.client import Job, Server, read_key
-from service.cli.terminal import FAILED_INPUT, bar, stderr, stdout, table, usage
+from service.cli.terminal import FAILED_INPUT, bar, pair, stderr, stdout, table, usage
 from service.errors import BadParameter, CapacityError, InputError
 
 HELP = """Jobs on a running service: many files in, one folder of answers out.
@@ -54,7 +54,7 @@ def submit(
     Example: **breast-cascade jobs submit scans/ more.zip --outputs json,mask --set threshold=0.4**
     """
     files = usage(lambda: _named(paths))
-    fields = [("pipeline", pipeline), ("outputs", outputs), *map(_pair, parameters or [])]
+    fields = [("pipeline", pipeline), ("outputs", outputs), *map(pair, parameters or [])]
     with _server(url, key_file) as server:
         with bar("Sending", sum(path.stat().st_size for _, path in files)) as moved:
             job = server.submit(files, [field for field in fields if field[1]], moved)
@@ -182,13 +182,6 @@ def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     if not found:
         raise BadParameter("no picture", "at least one", "Name files, or a folder that holds pictures.")
     return found
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"Found --set {text}; wanted NAME=VALUE. Write for example --set threshold=0.4.")
-    return name, value
 
 
 def _checked(job_id: str) -> str:

@@ -32,6 +32,14 @@ def usage(look: Callable[[], Result]) -> Result:
         raise typer.BadParameter(str(error)) from error
 
 
+def pair(text: str) -> tuple[str, str]:
+    """``NAME=VALUE`` apart. Raises BadParameter of the command line."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"Found --set {text}; wanted NAME=VALUE. Write for example --set threshold=0.4.")
+    return name, value
+
+
 def stdout() -> Console:
     """For tables. In a pipe nothing is folded to the width of a terminal that is not there."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)

@@ -6,7 +6,7 @@ the order in which they were given, and ``n`` names one inside its job everywher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -204,3 +204,12 @@ class WorkerRow:
     busy: bool
     finished: int
     silent_s: float
+
+
+def parameters_by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """(name, text) pairs as `NewJob.parameters` holds them; pipeline and version have places of their own there."""
+    found: dict[str, list[str]] = {}
+    for name, text in sorted(pairs, key=lambda pair: pair[0]):
+        if text and name not in ("pipeline", "version"):
+            found.setdefault(name, []).append(text)
+    return found

@@ -88,7 +88,11 @@ def label(name: str) -> str:
 
 def sources_of(upload: Upload, limits: IntakeLimits, zips: ExitStack) -> Iterator[Source]:
     """The file itself, or those of a zip, which ``zips`` will close. Raises TooLarge for a zip of too many files."""
-    head = _rewound(upload.stream).read(HEAD_BYTES)
+    try:
+        head = _rewound(upload.stream).read(HEAD_BYTES)
+    except UnusableImage as error:
+        yield _refused(label(upload.name), _size(upload.stream), error)
+        return
     # What begins like DICOM is DICOM: the bytes before its mark are free.
     if not is_zip(head) or is_dicom(head):
         yield Source(label(upload.name), _size(upload.stream), lambda: _rewound(upload.stream))
