@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import nibabel
 import numpy as np
 
 from service.jobs.machine import open_rows
@@ -61,3 +62,10 @@ def _item(store: Store, job_id: str, n: int, content: bytes) -> NewItem:
     key = f"jobs/{job_id}/{n}/input"
     stored = store.put(key, content)
     return NewItem(f"picture {n}.png", "image", key, stored.sha256, stored.bytes)
+
+
+def volume(slices: int) -> bytes:
+    """A NIfTI volume of 32 x 32 pixels, a bright square in every second slice."""
+    stacked = np.zeros((slices, 32, 32), np.uint8)
+    stacked[::2] = square(8, 8, 12, 32)
+    return bytes(nibabel.Nifti1Image(stacked.transpose(2, 1, 0), np.diag([1.0, 1.0, 2.0, 1.0])).to_bytes())
