@@ -89,9 +89,12 @@ def single_stage(pipeline: LoadedPipeline) -> Cascade | None:
 def parts_of(manifest: Manifest, data: Path) -> tuple[str, Split]:
     """What the test part is called, and the split that the pipeline's networks were trained on.
 
-    Raises ValueError where the manifest's stages do not all name the same split.
+    Where stages learned from different data sets, ``data`` is of the one that the last mask comes from.
+
+    Raises ValueError where the stages of that data set do not all name the same split.
     """
-    training = [stage.training for stage in manifest.stages]
+    dataset = _dataset(manifest)
+    training = [one for one in (stage.training for stage in manifest.stages) if _of(one, dataset)]
     named = {(one.get("test_fold"), one.get("validation")) for one in training}
     fold, validation = next(iter(named))
     if len(named) > 1 or fold is None or validation is None:
@@ -99,9 +102,19 @@ def parts_of(manifest: Manifest, data: Path) -> tuple[str, Split]:
             f"Found test folds and validation parts {sorted(named, key=str)} in the manifest of {manifest.name}; "
             "wanted one of each, the same for all stages. Train all stages on one split and export anew."
         )
-    dataset = Part.model_validate(next((one["dataset"] for one in training if "dataset" in one), BUSI))
     name = dataset.path.split(".")[-2].upper()
     return f"{name} fold {fold}", split(resolve(dataset)(data, **dataset.arguments), fold, validation)
+
+
+def _dataset(manifest: Manifest) -> Part:
+    outlining = [stage.training for stage in manifest.stages if stage.kind in ("segment", "prompt")]
+    every = [*reversed(outlining), *(stage.training for stage in manifest.stages)]
+    return Part.model_validate(next((one["dataset"] for one in every if "dataset" in one), BUSI))
+
+
+def _of(training: Mapping[str, Any], dataset: Part) -> bool:
+    """Whether a stage learned from that data set; one that does not say so did."""
+    return training.get("dataset", {}).get("path", dataset.path) == dataset.path
 
 
 def scores(bench: Bench, cases: Iterable[Case], *, shifted: bool = False) -> list[Row]:

@@ -192,6 +192,12 @@ def test_the_test_part_is_the_fold_that_the_manifest_names(small_busi: Path, tmp
     assert parts.validation
 
 
+def test_of_several_data_sets_the_one_counts_that_the_last_mask_comes_from(small_busi: Path, tmp_path: Path) -> None:
+    tissue = {"test_fold": 1, "validation": 0.1, "dataset": {"path": "training.datasets.tissue.cases"}}
+    lesion = {"test_fold": 2, "validation": 0.4, "dataset": {"path": "training.datasets.busi.cases"}}
+    assert parts_of(_trained(tmp_path, tissue, lesion, lesion), small_busi)[0] == "BUSI fold 2"
+
+
 @pytest.mark.parametrize(
     "changes", [{"test_fold": 1}, {"validation": 0.2}, {"test_fold": None}, {"validation": None}], ids=str
 )

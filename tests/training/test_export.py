@@ -231,6 +231,17 @@ def test_networks_of_two_splits_make_no_pipeline(changes: dict[str, Any], tmp_pa
         export_pipeline(template, weights, tmp_path / "out")
 
 
+def test_weights_that_were_shown_other_pictures_than_the_template_has_are_refused(tmp_path: Path) -> None:
+    shown = recipe("segment", input={"size": [SIDE, SIDE], "mean": [0.1], "std": [0.25]})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(write_recipe(shown, tmp_path).read_text())
+    write_recipe(recipe("segment"), tmp_path)
+    template = write_template(tmp_path, stages=[{"name": "segment", "recipe": "tiny_segment.yaml", "licence": "none"}])
+    weights = {"segment": [tmp_path / "run" / "best.pt"]}
+    with pytest.raises(ValueError, match=r"Found .*best.pt trained with input mean \(0.1,\); wanted \(0.4,\), as the"):
+        export_pipeline(template, weights, tmp_path / "out")
+
+
 def test_one_recipe_for_two_stages_is_refused(tmp_path: Path) -> None:
     """Their files would have one name."""
     template, weights = _unexported(tmp_path)

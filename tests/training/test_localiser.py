@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,9 @@ from service.cascade import Ask
 from service.engine import Engine
 from service.formats.raster import read_raster
 from service.image import Region
-from tests import tiny_pipeline
+from tests import tiny_graphs, tiny_pipeline
 from training.datasets.case import Case
+from training.datasets.pictures import colour_picture
 from training.localiser import boxes_on, first_stage, open_stage
 
 SQUARE = tiny_pipeline.square(16, 24, 16)
@@ -54,6 +56,21 @@ def test_a_stage_that_segments_localises_by_its_parts(tmp_path: Path) -> None:
     found = boxes_on(stage, some, "lesion")
     assert found == {"two": (Region(16, 24, 32, 40), Region(40, 8, 48, 16)), "nothing": ()}
     assert found == boxes_on(stage, some)
+
+
+def test_without_a_label_every_label_is_boxed(tmp_path: Path) -> None:
+    """A network that takes what is red for one label and what is green for another."""
+    graph = tmp_path / "colours.onnx"
+    graph.write_bytes(tiny_graphs.threshold(32, 3))
+    look = {"size": [32, 32], "channels": 3, "window": {"kind": "range", "low": 0, "high": 255}}
+    names = ["red", "green", "blue"]
+    stage = open_stage({"name": "colours", "kind": "segment", "labels": names, "input": look}, graph)
+    nothing = np.zeros_like(SQUARE)
+    one = case(tmp_path, "two", np.dstack([nothing, SQUARE, tiny_pipeline.square(40, 8, 8)]))
+    red, green = Region(40, 8, 48, 16), Region(16, 24, 32, 40)
+    coloured = replace(one, image_reader=colour_picture)
+    assert boxes_on(stage, [coloured]) == {"two": (red, green)}
+    assert boxes_on(stage, [coloured], "green") == {"two": (green,)}
 
 
 def test_labels_and_stages_that_localise_nothing_are_refused(tmp_path: Path, squares: list[Case]) -> None:

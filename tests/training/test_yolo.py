@@ -20,6 +20,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 from models.torchvision_cpu import nms
 from service.decode import candidates
@@ -31,9 +32,11 @@ from service.preprocess import prepare
 from tests import tiny_pipeline
 from tests.training.phantom_busi import phantom, write_busi
 from training.datasets import busi
+from training.kinship import learned
 from training.recipe import Recipe, read_recipe
 from training.samples import CACHED_SIDE, load
 from training.split import split
+from training.trained import EVENTS
 from training.yolo import boxes_of, is_yolo, train_yolo, write_folder
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +123,20 @@ def test_the_graph_is_raw_with_a_dynamic_batch(trained: Path) -> None:
 def test_a_run_cut_off_goes_on_where_it_was(trained: Path) -> None:
     rows = (trained / "ultralytics" / "results.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0].strip() for row in rows] == ["1", "2"]
+
+
+@needs_yolo
+def test_a_run_tells_how_it_was_made_and_how_it_went(trained: Path, phantoms: Path) -> None:
+    (lesson,) = learned(trained)
+    assert lesson.folder == phantoms
+    assert {case.fold for case in lesson.cases} == {1, 2, 3, 4}
+    steps: dict[str, set[int]] = {}
+    for file in trained.glob(EVENTS):
+        for event in LegacyEventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                steps.setdefault(value.tag, set()).add(event.step)
+    for tag in ("loss", "learning_rate", "train/box_loss", "metrics/mAP50(B)"):
+        assert 2 in steps[tag], "the first epoch was cut off before it could be told"
 
 
 @needs_yolo
