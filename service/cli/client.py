@@ -35,12 +35,12 @@ class Server:
     def get(self, path: str, **query: object) -> Any:
         """The JSON at an address."""
         with self._answer("GET", path, params=query) as answer:
-            return json.loads(answer.read())
+            return _json(answer)
 
     def post(self, path: str) -> Any:
         """The JSON that a post without a body gives."""
         with self._answer("POST", path) as answer:
-            return json.loads(answer.read())
+            return _json(answer)
 
     def delete(self, path: str) -> None:
         """Remove what is at an address."""
@@ -96,7 +96,7 @@ class Server:
     def _post_form(self, form: Form, key: str, sent: Sent) -> Job:
         headers = {"Idempotency-Key": key, **form.headers}
         with self._answer("POST", "/jobs", headers=headers, content=form.pieces(sent)) as answer:
-            job: Job = json.loads(answer.read())
+            job: Job = _json(answer)
             return job
 
     @contextmanager
@@ -111,7 +111,7 @@ class Server:
                     answer.read()
                     raise _refused(answer)
                 yield answer
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Unreachable(
                 f"no answer from {self.url} ({type(error).__name__})",
                 "a running service",
@@ -180,14 +180,28 @@ def _data(lines: Iterator[str]) -> Iterator[Job]:
             yield json.loads(value)
 
 
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return json.loads(answer.read())
+    except ValueError as error:
+        raise _foreign(answer) from error
+
+
+def _foreign(answer: httpx.Response) -> SetupError:
+    return SetupError(
+        f"status {answer.status_code} and an answer that Breast Cascade does not give",
+        "a running service of Breast Cascade",
+        "Check --url.",
+        "unreachable",
+    )
+
+
 def _refused(answer: httpx.Response) -> Exception:
     try:
         body = answer.json()
         words = tuple(str(body[name]) for name in ("found", "wanted", "remedy", "code"))
     except (ValueError, KeyError, TypeError):
-        return SetupError(
-            f"status {answer.status_code} and no problem document", "an answer of Breast Cascade", "Check --url."
-        )
+        return _foreign(answer)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         return SetupError(words[0], words[1], "Name the file that holds your key: --key-file FILE.", words[3])
     if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
