@@ -97,7 +97,7 @@ def _parsed(url: str) -> URL:
 
 def _sqlite(address: URL, patience_s: float) -> Engine:
     Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(address, connect_args={"timeout": patience_s}, hide_parameters=True)
+    engine = create_engine(address, connect_args={"timeout": patience_s}, pool_timeout=patience_s, hide_parameters=True)
     event.listen(engine, "connect", lambda raw, _: _prepare(raw, patience_s))
     event.listen(engine, "begin", _begin)
     return engine
@@ -135,6 +135,7 @@ def _postgresql(address: URL, patience_s: float) -> Engine:
         address,
         connect_args={"connect_timeout": 5, "tcp_user_timeout": _SILENT_MS, "options": limits},
         pool_pre_ping=True,
+        pool_timeout=patience_s,
         hide_parameters=True,
     )
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,33 @@ def test_a_lock_that_is_kept_is_an_error_in_time(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         assert claimed(rows).job_id == job_id
+
+
+def test_a_file_that_another_keeps_to_itself_is_an_error_in_time(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None)
+    other.execute("CREATE TABLE other (id)")
+    other.execute("BEGIN EXCLUSIVE")
+    database = Database.open(f"sqlite:///{tmp_path / 'x.sqlite'}", patience_s=0.2)
+    with pytest.raises(DatabaseAway, match=r"^Found no answer \(SQLITE_BUSY\) from the jobs' database"):
+        database.upgrade()
+    other.execute("COMMIT")
+    database.upgrade()
+    database.close()
+    other.close()
+
+
+def test_too_many_at_once_are_told(tmp_path: Path) -> None:
+    with sqlite_file(tmp_path / "x.sqlite", patience_s=0.2) as database, ExitStack() as readers:
+        rows = Rows(database)
+        with pytest.raises(DatabaseAway, match=r"^Found all its connections in use from the jobs' database"):
+            _read_for_ever(database, readers)
+        readers.close()
+        assert rows.jobs("", 1, 0) == ()
+
+
+def _read_for_ever(database: Database, readers: ExitStack) -> None:
+    while True:
+        readers.enter_context(database.read())
 
 
 def test_a_row_that_stays_locked_is_an_error_in_time(postgres_with_tables: str) -> None:
