@@ -10,7 +10,6 @@ import onnx
 import torch
 from torch import nn
 
-from models.sam import SamDecoder, SamPointDecoder
 from training.onnx_graph import check_export, traced
 from training.prompts import Prompts, places_of
 from training.recipe import Recipe
@@ -75,6 +74,9 @@ def _prompted(recipe: Recipe, network: nn.Module, picture: Shape) -> tuple[Graph
 
 
 def _pointed(recipe: Recipe, decoder: nn.Module, embedding: Shape, places: int) -> Graph:
+    # Only here: it brings transformers, which takes seconds that other networks need not wait.
+    from models.sam import SamDecoder, SamPointDecoder
+
     if not isinstance(decoder, SamDecoder):
         raise ValueError(
             f"Found prompts of points for {recipe.network.path}; wanted a decoder that takes them, as SAM's does. Set "
