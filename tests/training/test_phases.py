@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 from tests.training import tiny_runs
 from training.fit import BEST, LAST
@@ -45,6 +46,10 @@ def test_events_lie_in_the_run_and_where_they_are_wanted(chain: Chain) -> None:
     for name in ("net", "net_phase1"):
         assert list((chain.run.parent / name).glob(EVENTS))
         assert list((chain.run.parent / "logs" / name).glob(EVENTS))
+    tags = {"loss", "validation_loss", "learning_rate", "validation", "dice_lesion"}
+    for folder in (chain.run, chain.run.parent / "logs" / "net"):
+        events = LegacyEventFileLoader(str(next(folder.glob(EVENTS)))).Load()
+        assert tags <= {value.tag for event in events for value in event.summary.value}
 
 
 def test_what_is_finished_stays(chain: Chain) -> None:
