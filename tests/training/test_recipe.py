@@ -9,10 +9,9 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from service.yaml12 import read_yaml
-from training.export import Template
 from training.recipe import Part, Recipe, merged, read_recipe, resolve
 from training.state import build_network
+from training.template import read_template, recipes_of
 from training.yolo import is_yolo
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
@@ -47,12 +46,14 @@ def test_no_recipe_trains_on_fold_0_or_starts_from_elsewhere(path: Path) -> None
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_every_template_names_recipes_that_exist_and_fit_its_stages(path: Path) -> None:
-    template = Template.model_validate(read_yaml(path.read_text(encoding="utf-8")))
-    recipes = {stage.name: read_recipe(path.parent / stage.recipe) for stage in template.stages}
-    kinds = {"localise": "detect", "segment": "segment", "classify": "classify"}
+    template = read_template(path)
+    recipes = {stage.name: recipes_of(path, stage) for stage in template.stages}
+    kinds = {"localise": "detect", "segment": "segment", "labels": "segment", "classify": "classify"}
     for stage in template.stages:
-        assert (stage.model_extra or {})["kind"] == kinds[recipes[stage.name].task]
-    assert len({(one.test_fold, one.validation) for one in recipes.values()}) == 1
+        assert {kinds[one.task] for one in recipes[stage.name]} == {stage.block["kind"]}
+        shown = [(one.network, one.dataset, one.input, one.look) for one in recipes[stage.name]]
+        assert all(one == shown[0] for one in shown), "a phase goes on where the one before was best"
+    assert len({(one.test_fold, one.validation) for phases in recipes.values() for one in phases}) == 1
     assert f"training/recipes/{path.name}" in path.read_text()
 
 
