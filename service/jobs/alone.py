@@ -65,13 +65,15 @@ def _started(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _waited(child: subprocess.Popen[bytes], held: Held, order: bytes) -> tuple[int, bytes]:
+    sent: bytes | None = order
     while True:
         held.check()
         try:
-            answer, _ = child.communicate(order, timeout=LOOK_EVERY_S)
+            answer, _ = child.communicate(sent, timeout=LOOK_EVERY_S)
         except subprocess.TimeoutExpired:
-            continue
-        return child.returncode, answer
+            sent = None
+        else:
+            return child.returncode, answer
 
 
 def as_json(outcome: Done | Failed) -> dict[str, Any]:
