@@ -85,7 +85,7 @@ class InputSpec(Frozen):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     letterbox: bool = False
-    interpolation: Literal["linear", "nearest"] = "linear"
+    interpolation: Literal["linear", "nearest", "cubic"] = "linear"
     enhance: Literal["none", "clahe", "median_clahe", "adaptive_clahe"] = "none"
 
     @model_validator(mode="after")
@@ -116,10 +116,11 @@ class Weights(Frozen):
 class Look(Frozen):
     """How a found box becomes the region a later stage sees.
 
-    ``square`` first stretches the shorter side, then the box grows by ``margin`` x its side on each side and to at
-    least ``minimum`` pixels; what leaves the picture is clipped.
+    ``square`` first stretches the shorter side, then the box grows on each side by ``surround`` x the picture's side,
+    by ``margin`` x its own, and to at least ``minimum`` pixels; what leaves the picture is clipped.
     """
 
+    surround: Fraction = 0.0
     margin: Annotated[float, Field(ge=0)] = 0.0
     minimum: Positive = 1
     square: bool = False

@@ -51,15 +51,16 @@ def place(source: tuple[int, int], spec: InputSpec) -> Placement:
 def resize(plane: NDArray[Any], height: int, width: int, interpolation: str = "linear") -> NDArray[Any]:
     """Resize (height, width) or (height, width, channels) with pixel centres kept.
 
-    ``nearest`` keeps the set of values; ``linear`` interpolates where it enlarges and averages over area where it
-    shrinks, each axis on its own, so no fine structure is skipped.
+    ``nearest`` keeps the set of values; ``linear`` and ``cubic`` interpolate where they enlarge and average over area
+    where they shrink, each axis on its own, so no fine structure is skipped. ``cubic`` overshoots at edges; whole
+    numbers are cut off at the ends of their type.
     """
     if plane.shape[:2] == (height, width):
         return plane
     if interpolation == "nearest":
         return _cv_resize(plane, height, width, cv2.INTER_NEAREST_EXACT)
     shrunk = _cv_resize(plane, min(height, plane.shape[0]), min(width, plane.shape[1]), cv2.INTER_AREA)
-    return _cv_resize(shrunk, height, width, cv2.INTER_LINEAR)
+    return _cv_resize(shrunk, height, width, cv2.INTER_CUBIC if interpolation == "cubic" else cv2.INTER_LINEAR)
 
 
 def _cv_resize(plane: NDArray[Any], height: int, width: int, method: int) -> NDArray[Any]:

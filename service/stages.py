@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,10 @@ CORNERS = 2
 
 def looked_at(box: Region, look: Look, grid: Region) -> Region:
     """The region a stage sees when an earlier one found ``box``; it lies on ``grid``."""
-    return (box.squared() if look.square else box).grown(look.margin, grid, look.minimum)
+    box = box.squared() if look.square else box
+    dx, dy = round(look.surround * grid.width), round(look.surround * grid.height)
+    wide = replace(box, left=box.left - dx, top=box.top - dy, right=box.right + dx, bottom=box.bottom + dy)
+    return wide.grown(look.margin, grid, look.minimum)
 
 
 @dataclass(frozen=True)

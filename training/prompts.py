@@ -2,8 +2,7 @@
 
 Boxes of the truth are an oracle: figures got with them are "box-prompted" and stand beside no automatic network's.
 ``detector`` and ``whole`` are the honest settings. Picture, mask, box and points go through one geometry, that of the
-recipe's input block, which is also the service's; a letter-box is centred there, SAM's own starts at the top left, and
-what is enlarged is so bilinearly, as SAM does, where MedSAM does it bicubically.
+recipe's input block, which is also the service's; a letter-box is centred there, SAM's own starts at the top left.
 """
 
 from __future__ import annotations
@@ -168,10 +167,28 @@ def points_inside(mask: Labels, count: int, rng: np.random.Generator | None = No
     return points
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """How a network sees a picture.
+
+    Attributes:
+        spec: the input block.
+        embed: picture as read, with its channels, to embedding, such as `EmbeddingStore.of`; it takes the picture's
+            place where the encoder does not train.
+    """
+
+    spec: InputSpec
+    embed: Callable[[Picture], Tensor] | None = None
+
+    def of(self, picture: Picture) -> Tensor:
+        """Its tensor (channels, h, w), or its embedding."""
+        return torch.from_numpy(prepare(picture, self.spec)[0]) if self.embed is None else self.embed(picture)
+
+
 class PromptSamples(Dataset[tuple[tuple[Tensor, ...], Tensor, Tensor]]):
     """((picture, prompt ...), target mask (1, h, w) 0 to 1, category 1) for each prompt of each case.
 
-    The picture is the network's input (channels, h, w) or, with ``embed``, its embedding. The prompt is boxes (1, 4)
+    The picture is the network's input (channels, h, w) or its embedding, as the view has it. The prompt is boxes (1, 4)
     or, where the recipe asks for points, points (places, 2) and labels (places,); `models.sam.Sam` takes either. The
     category says whether the target holds anything, as a localiser's wrong box does not.
 
@@ -179,25 +196,22 @@ class PromptSamples(Dataset[tuple[tuple[Tensor, ...], Tensor, Tensor]]):
         loaded: the cases; one without a prompt gives no sample, a lesion that a localiser missed among them: what was
             missed is counted by `training.evaluate_run`.
         prompts: where prompts come from.
-        spec: the input block.
+        view: how the network sees a picture.
         boxes: a localiser's, by case.
-        training: boxes jitter and points are drawn; otherwise nothing is random.
-        embed: picture as read, with its channels, to embedding, such as `EmbeddingStore.of`.
+        seed: for training: boxes jitter and points are drawn with it; without one nothing is random.
     """
 
     def __init__(
         self,
         loaded: Sequence[Loaded],
         prompts: Prompts,
-        spec: InputSpec,
+        view: View,
         *,
-        training: bool,
         boxes: Boxes | None = None,
-        embed: Callable[[Picture], Tensor] | None = None,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
-        self.loaded, self.prompts, self.spec, self.training = loaded, prompts, spec, training
-        self.boxes, self.embed, self.seed, self.epoch = boxes or {}, embed, seed, 0
+        self.loaded, self.prompts, self.view = loaded, prompts, view
+        self.boxes, self.seed, self.epoch = boxes or {}, seed, 0
         self.places = [(index, n) for index, one in enumerate(loaded) for n in range(len(self._prompted(one)))]
 
     def __len__(self) -> int:
@@ -206,23 +220,22 @@ class PromptSamples(Dataset[tuple[tuple[Tensor, ...], Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         one = self.loaded[self.places[index][0]]
         wanted = self._prompted(one)[self.places[index][1]]
-        rng = np.random.default_rng((self.seed, self.epoch, index)) if self.training else None
-        picture = in_channels(one.image)
-        seen = torch.from_numpy(prepare(picture, self.spec)[0]) if self.embed is None else self.embed(picture)
+        rng = None if self.seed is None else np.random.default_rng((self.seed, self.epoch, index))
         present = torch.tensor(int(wanted.mask.any()))
-        return (seen, *self._told(one, wanted, rng)), target_of(wanted.mask, self.spec), present
+        seen = self.view.of(in_channels(one.image))
+        return (seen, *self._told(one, wanted, rng)), target_of(wanted.mask, self.view.spec), present
 
     def _prompted(self, one: Loaded) -> list[Prompted]:
         return prompted(one, self.prompts.source, self.boxes.get(one.case.name, ()))
 
     def _told(self, one: Loaded, wanted: Prompted, rng: np.random.Generator | None) -> tuple[Tensor, ...]:
-        prompts, placement = self.prompts, place(one.mask.shape, self.spec)
+        prompts, placement = self.prompts, place(one.mask.shape, self.view.spec)
         if prompts.source not in TRUE:
             points = points_of_box(wanted.box, prompts.points)
             return _tensors(told(prompts, placement, wanted.box, points))
         moved = None
         if rng is not None:
-            moved = outwards(network_box(wanted.box, placement), placement, rng, prompts, self.spec)
+            moved = outwards(network_box(wanted.box, placement), placement, rng, prompts, self.view.spec)
         points = points_inside(wanted.mask, prompts.points, rng)
         return _tensors(told(prompts, placement, wanted.box, points, moved))
 

@@ -135,6 +135,15 @@ def test_ignored_zeros_do_not_count_among_the_percentiles() -> None:
     np.testing.assert_array_equal(out, [[0, 0, 0, 0, 0, 0, 0, 1]])
 
 
+def test_cubic_overshoots_an_edge_that_linear_does_not() -> None:
+    edge = np.repeat(np.array([[50, 50, 50, 200, 200, 200]], np.float32), 6, axis=0)
+    linear, cubic = (resize(edge, 24, 24, way) for way in ("linear", "cubic"))
+    assert (linear.min(), linear.max()) == (50, 200)
+    assert cubic.min() < 50
+    assert cubic.max() > 200
+    np.testing.assert_array_equal(resize(linear, 6, 6, "cubic"), resize(linear, 6, 6, "linear"))
+
+
 @given(
     st.lists(st.integers(0, 255), min_size=1, max_size=60),
     st.floats(0, 49),

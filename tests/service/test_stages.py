@@ -338,3 +338,12 @@ def test_every_kind_is_built() -> None:
     networks = {role: identity(SIZE) for role in ("network", "encoder", "decoder")}
     for kind, wanted in kinds.items():
         assert type(build_stage(spec("one", kind), networks)) is wanted
+
+
+def test_a_box_may_be_surrounded_by_a_share_of_the_picture() -> None:
+    """Twenty of 512 pixels, whatever the size of the box; what leaves the picture is clipped."""
+    grid, look = Region(0, 0, 512, 1024), Look(surround=20 / 512)
+    for box in (Region(100, 100, 110, 110), Region(100, 100, 400, 900)):
+        assert looked_at(box, look, grid) == Region(box.left - 20, box.top - 40, box.right + 20, box.bottom + 40)
+    assert looked_at(Region(5, 5, 500, 1000), look, grid) == Region(0, 0, 512, 1024)
+    assert looked_at(Region(100, 100, 110, 120), Look(surround=20 / 512, margin=0.1), grid) == Region(75, 50, 135, 170)
