@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.blocks import resnet_encoder
-from models.blocks_attention import ContextDecoder
+from models.blocks_attention import AtrousPyramid, ContextDecoder
 
 
 class ACAAtrousResUNet(nn.Module):
@@ -54,9 +54,8 @@ class ACAAtrousResUNet(nn.Module):
         super().__init__()
         self.encoder = resnet_encoder(34, in_channels=in_channels, weights=weights, depths=depths, widths=widths)
         channels = [stage["num_chs"] for stage in self.encoder.feature_info]
-        self.decoder = ContextDecoder(
-            channels, pyramid=pyramid, widths=decoder, rates=rates, pooled=pooled, dropout=dropout
-        )
+        bottom = AtrousPyramid(channels[-1], pyramid, rates=rates)
+        self.decoder = ContextDecoder(channels, pyramid=bottom, widths=decoder, pooled=pooled, dropout=dropout)
         self.head = nn.Conv2d(decoder[-1], classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.blocks_attention import ContextDecoder, conv_pair
+from models.blocks_attention import AtrousPyramid, ContextDecoder, conv_pair
 
 
 class ACAAtrousUNet(nn.Module):
@@ -49,9 +49,8 @@ class ACAAtrousUNet(nn.Module):
         )
         self.decoder = ContextDecoder(
             channels,
-            pyramid=2 * base,
+            pyramid=AtrousPyramid(channels[-1], 2 * base, rates=rates),
             widths=(4 * base, 2 * base, base, base),
-            rates=rates,
             pooled=pooled,
             dropout=dropout,
         )

@@ -25,11 +25,13 @@ class AtrousPyramid(nn.Module):
     """Parallel dilated 3x3 convolutions, blended: (batch, in, h, w) to (batch, out, h, w).
 
     The atrous spatial pyramid of the ACA networks, after Chen et al. 2017 (arXiv:1706.05587) but without a norm in each
-    branch and without image pooling; the branch of rate 1 is 3x3, too.
+    branch and without image pooling; the branch of rate 1 is 3x3, too. At 12 or 16 pixels rates of 12 and 18 reach
+    mostly padding.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, rates: Sequence[int] = (1, 6, 12, 18)) -> None:
         super().__init__()
+        self.width = out_channels
         self.branches = nn.ModuleList(
             nn.Conv2d(in_channels, out_channels, 3, padding=rate, dilation=rate, bias=False) for rate in rates
         )
@@ -101,10 +103,9 @@ class ContextDecoder(nn.Module):
     ``h`` and ``w`` are those of the finest feature.
 
     Args:
-        channels: of the features, finest first; the last is the pyramid's input.
-        pyramid: channels of the pyramid's output.
+        channels: of the features, finest first.
+        pyramid: for the coarsest feature.
         widths: output channels of each step, coarsest first; one fewer than features.
-        rates: dilations of the pyramid. At a bottom of 12 or 16 pixels 12 and 18 reach mostly padding.
         pooled: see `ContextGate`.
         dropout: see `conv_pair`.
     """
@@ -113,18 +114,16 @@ class ContextDecoder(nn.Module):
         self,
         channels: Sequence[int],
         *,
-        pyramid: int,
+        pyramid: AtrousPyramid,
         widths: Sequence[int],
-        rates: Sequence[int] = (1, 6, 12, 18),
         pooled: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        *skips, bottom = channels
-        self.pyramid = AtrousPyramid(bottom, pyramid, rates=rates)
+        self.pyramid = pyramid
         self.up = nn.ModuleList(
             ContextUp(below, skip, out, pooled=pooled, dropout=dropout)
-            for below, skip, out in zip((pyramid, *widths[:-1]), skips[::-1], widths, strict=True)
+            for below, skip, out in zip((pyramid.width, *widths[:-1]), channels[-2::-1], widths, strict=True)
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

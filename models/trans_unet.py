@@ -7,6 +7,7 @@ et al. 2020, arXiv:1912.11370) and transformer blocks (Dosovitskiy et al. 2021, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,7 @@ from torch.nn import functional
 from models.blocks import CLASSIFIER_HEADS, ConvNormAct, fit_weights, read_weights
 
 LIBRARY_WEIGHTS = "vit_base_r50_s16_224.orig_in21k"
+NORM = partial(LayerNorm, eps=1e-6)
 
 
 class TransUNet(nn.Module):
@@ -77,7 +79,7 @@ class TransUNet(nn.Module):
             raise ValueError(f"Found image_size {image_size}; wanted multiples of 16. Round it.")
         self.repeat = 3 if in_channels == 1 else 1
         backbone = _resnet(self.repeat * in_channels, layers, stem_width, channels, groups)
-        self.encoder = HybridEncoder(backbone, self.size, width, depth, heads, dropout)
+        self.encoder = HybridEncoder(backbone, self.size, Transformer(width, depth, heads, dropout))
         self.bridge = ConvNormAct(width, bridge)
         skips = (channels[1], channels[0], stem_width, 0)
         ways = zip(pairwise((bridge, *decoder)), skips, strict=True)
@@ -107,26 +109,36 @@ def tiny(**overrides: Any) -> TransUNet:
     return TransUNet(**{**small, **narrow, **overrides})
 
 
+@dataclass(frozen=True)
+class Transformer:
+    """Sizes of the transformer behind the ResNet, as `TransUNet` has them."""
+
+    width: int
+    depth: int
+    heads: int
+    dropout: float
+
+    def blocks(self) -> nn.Sequential:
+        """Its blocks in a row, weights after Glorot."""
+        block = partial(Block, self.width, self.heads, qkv_bias=True, proj_drop=self.dropout, norm_layer=NORM)
+        return nn.Sequential(*(block() for _ in range(self.depth))).apply(_glorot)
+
+
 class HybridEncoder(nn.Module):
     """ResNet and transformer under the names of timm's hybrid Vision Transformer.
 
     (batch, channels, h, w) to tokens as a map (batch, width, h / 16, w / 16) and skips at 1/2, 1/4 and 1/8.
     """
 
-    def __init__(
-        self, backbone: ResNetV2, size: tuple[int, ...], width: int, depth: int, heads: int, dropout: float
-    ) -> None:
+    def __init__(self, backbone: ResNetV2, size: tuple[int, ...], transformer: Transformer) -> None:
         super().__init__()
         self.grid = [side // 16 for side in size]
-        project = nn.Conv2d(backbone.num_features, width, 1)
+        project = nn.Conv2d(backbone.num_features, transformer.width, 1)
         self.patch_embed = nn.ModuleDict({"backbone": backbone, "proj": project})
-        self.pos_embed = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1], width))
-        self.dropout = nn.Dropout(dropout)
-        norm = partial(LayerNorm, eps=1e-6)
-        blocks = (Block(width, heads, qkv_bias=True, proj_drop=dropout, norm_layer=norm) for _ in range(depth))
-        self.blocks = nn.Sequential(*blocks)
-        self.norm = norm(width)
-        self.blocks.apply(_glorot)
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1], transformer.width))
+        self.dropout = nn.Dropout(transformer.dropout)
+        self.blocks = transformer.blocks()
+        self.norm = NORM(transformer.width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         y, skips = _features(self.patch_embed["backbone"], x)

@@ -7,7 +7,7 @@ import logging
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 LOGGER = logging.getLogger("breast_cascade")
 _LEVELS = logging.getLevelNamesMapping()
@@ -33,15 +33,10 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def _warned(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    event("warning", "python_warning", kind=category.__name__, place=f"{Path(filename).stem}:{lineno}")
+def _warned(*told: Any, **_: Any) -> None:
+    """Called as `warnings.showwarning` is: message, class, file, line, and what is not told."""
+    _message, category, filename, line = told[:4]
+    event("warning", "python_warning", kind=category.__name__, place=f"{Path(filename).stem}:{line}")
 
 
 def to_stderr() -> None:

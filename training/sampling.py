@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from training.datasets.case import Case, Picture
 from training.distributed import World
 from training.embeddings import EmbeddingStore
-from training.prompts import Prompts, PromptSamples
+from training.prompts import Prompts, PromptSamples, View
 from training.recipe import Recipe, build
 from training.regions import read_boxes
 from training.samples import (
@@ -122,8 +122,8 @@ def samples_of(recipe: Recipe, loaded: Sequence[Loaded], *, training: bool, embe
     boxes = read_boxes(recipe.boxes) if recipe.boxes else None
     if recipe.task != "prompt":
         return Samples(loaded, recipe, training=training, boxes=boxes)
-    prompts, seed = Prompts.model_validate(recipe.prompts), recipe.schedule.seed
-    return PromptSamples(loaded, prompts, recipe.input, training=training, boxes=boxes, embed=embed, seed=seed)
+    prompts, seed = Prompts.model_validate(recipe.prompts), recipe.schedule.seed if training else None
+    return PromptSamples(loaded, prompts, View(recipe.input, embed), boxes=boxes, seed=seed)
 
 
 def _counted(pictures: Sequence[Picture]) -> Iterable[Picture]:

@@ -55,16 +55,20 @@ def _expanded(segments: bytes, descriptor: Sequence[int], little: bool) -> list[
     words = np.frombuffer(segments, ("<u2" if little else ">u2") if wide else np.uint8).tolist()
     entries: list[int] = []
     most = int(descriptor[0]) or 1 << 16
-    _expand(words, 0, None, entries, most, nested=False)
+    _expand(words, entries, most)
     return entries
 
 
-def _expand(words: list[int], at: int, count: int | None, out: list[int], most: int, *, nested: bool) -> None:
-    """Append the entries of ``count`` segments from ``at`` on, of all when None."""
+def _expand(words: list[int], out: list[int], most: int, at: int = 0, count: int | None = None) -> None:
+    """Append the entries of all segments, or of ``count`` from ``at`` on, to which another segment referred."""
     done = 0
     while at < len(words) - 1 and (count is None or done < count):
         kind, length = words[at : at + 2]
-        if len(out) + length > most or kind not in (DISCRETE, LINEAR, INDIRECT) or (nested and kind == INDIRECT):
+        if (
+            len(out) + length > most
+            or kind not in (DISCRETE, LINEAR, INDIRECT)
+            or (count is not None and kind == INDIRECT)
+        ):
             raise malformed("DICOM", "with an unreadable colour table")
         if kind == DISCRETE:
             out += words[at + 2 : at + 2 + length]
@@ -73,7 +77,7 @@ def _expand(words: list[int], at: int, count: int | None, out: list[int], most: 
             out += _ramp(out, words[at + 2], length)
             at += 3
         else:
-            _expand(words, _offset(words[at + 2 : at + 4]), length, out, most, nested=True)
+            _expand(words, out, most, _offset(words[at + 2 : at + 4]), length)
             at += 4
         done += 1
 

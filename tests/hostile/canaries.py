@@ -83,7 +83,7 @@ def _dicom() -> bytes:
 def _nifti() -> bytes:
     data = np.zeros(volumes.SHAPE, np.int16)
     data[8:20, 6:16] = 255
-    header = bytearray(volumes.nifti(data=b"", offset=400))
+    header = bytearray(volumes.Nifti(data=b"", offset=400).file())
     header[4:32] = CANARY.encode().ljust(28, b"\0")
     extension = struct.pack("<ii", 48 - 4, 6) + CANARY.encode().ljust(36, b"\0")
     header[348:352] = b"\1\0\0\0"

@@ -119,11 +119,11 @@ def test_header_of_one_kind_before_content_of_another(kind: str) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        png(0, 10, 8, 0),
-        png(10, 10, 3, 0),
-        png(10, 10, 8, 5),
-        png(16, 16, 8, 0, b"\0" * 40),
-        png(16, 16, 8, 3, b"\0" * 272),
+        png((0, 10, 8, 0)),
+        png((10, 10, 3, 0)),
+        png((10, 10, 8, 5)),
+        png((16, 16, 8, 0), b"\0" * 40),
+        png((16, 16, 8, 3), b"\0" * 272),
     ],
     ids=["no width", "odd depth", "odd colour type", "too few rows", "palette missing"],
 )
@@ -158,8 +158,8 @@ def huge_tiff() -> bytes:
 
 
 HUGE: dict[str, Callable[[], bytes]] = {
-    "png": lambda: png(20_000, 20_000, 8, 2),
-    "png between Pillow's warning and its error": lambda: png(10_000, 10_000, 1, 0),
+    "png": lambda: png((20_000, 20_000, 8, 2)),
+    "png between Pillow's warning and its error": lambda: png((10_000, 10_000, 1, 0)),
     "jpeg": huge_jpeg,
     "bmp": huge_bmp,
     "webp": huge_webp,
@@ -191,7 +191,7 @@ def test_compressed_text_in_a_png_is_not_inflated_without_end() -> None:
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 40 * MEBIBYTE))
     tracemalloc.start()
     with pytest.raises(UnusableImage, match="cannot be decoded"):
-        read_raster(png(16, 16, 8, 0, b"\0" * 272, bomb))
+        read_raster(png((16, 16, 8, 0), b"\0" * 272, bomb))
     assert tracemalloc.get_traced_memory()[1] < 8 * MEBIBYTE
     tracemalloc.stop()
 

@@ -89,7 +89,7 @@ def test_published_parts_have_the_published_parameters() -> None:
 
 def test_the_decoder_ends_at_its_finest_feature() -> None:
     torch.manual_seed(0)
-    decoder = ContextDecoder((4, 6, 8), pyramid=5, widths=(7, 3)).eval()
+    decoder = ContextDecoder((4, 6, 8), pyramid=AtrousPyramid(8, 5), widths=(7, 3)).eval()
     assert decoder(examples(((4, 21, 16), (6, 10, 8), (8, 5, 4)), 2)).shape == (2, 3, 21, 16)
 
 

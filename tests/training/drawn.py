@@ -13,10 +13,13 @@ MIDDLE = SIDE / 2
 
 
 def disc(radius: float, x: float = MIDDLE, y: float = MIDDLE, side: int = SIDE) -> Mask:
-    return ellipse(radius, radius, x=x, y=y, side=side)
+    return ellipse(radius, radius, at=(x, y), side=side)
 
 
-def ellipse(a: float, b: float, degrees: float = 0, x: float = MIDDLE, y: float = MIDDLE, side: int = SIDE) -> Mask:
+def ellipse(
+    a: float, b: float, degrees: float = 0, *, at: tuple[float, float] = (MIDDLE, MIDDLE), side: int = SIDE
+) -> Mask:
+    x, y = at
     rows, columns = np.mgrid[:side, :side]
     turn = math.radians(degrees)
     along = (columns - x) * math.cos(turn) + (rows - y) * math.sin(turn)

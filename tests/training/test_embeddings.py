@@ -21,7 +21,7 @@ from service.preprocess import prepare
 from training.datasets.case import Case
 from training.embeddings import SUFFIX, EmbeddingStore, read_embedding, weights_digest
 from training.losses import dice_bce
-from training.prompts import Prompts, PromptSamples
+from training.prompts import Prompts, PromptSamples, View
 from training.samples import Loaded
 
 SPEC = InputSpec(size=(64, 64), channels=3, window=Window(kind="range", low=0, high=255))
@@ -224,7 +224,7 @@ def test_a_decoder_learns_from_the_cache_alone(tmp_path: Path) -> None:
     runs: list[int] = []
     network.encoder.register_forward_hook(lambda module, inputs, output: runs.append(1))
     store = EmbeddingStore(tmp_path, network.encoder, SPEC)
-    samples = PromptSamples(two_cases(), Prompts(), SPEC, training=True, embed=store.of)
+    samples = PromptSamples(two_cases(), Prompts(), View(SPEC, store.of), seed=0)
     optimizer = torch.optim.Adam([one for one in network.parameters() if one.requires_grad], 1e-2)
     losses = []
     for epoch in range(60):

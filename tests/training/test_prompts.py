@@ -27,6 +27,7 @@ from training.prompts import (
     SAM_INPUT,
     Prompts,
     PromptSamples,
+    View,
     outwards,
     points_inside,
     points_of_box,
@@ -144,7 +145,7 @@ def test_jitter_is_of_the_originals_pixels_each_as_likely(jitter: int, canvas: i
 def test_jitter_does_not_depend_on_how_large_the_picture_is() -> None:
     """The same picture twice as large is told the same boxes."""
     small, large = loaded(TWO), loaded(np.kron(TWO, np.ones((2, 2), np.uint8)))
-    told_of = [PromptSamples([one], Prompts(), SPEC, training=True)[0][0][1] for one in (small, large)]
+    told_of = [PromptSamples([one], Prompts(), View(SPEC), seed=0)[0][0][1] for one in (small, large)]
     torch.testing.assert_close(*told_of)
 
 
@@ -177,7 +178,7 @@ def test_the_target_lies_on_the_picture(mask: np.ndarray, spec: InputSpec) -> No
 @pytest.mark.parametrize("spec", [SPEC, LETTERBOX])
 @given(mask=masks().filter(np.any))
 def test_a_true_box_is_that_of_the_target(mask: np.ndarray, spec: InputSpec) -> None:
-    samples = PromptSamples([loaded(mask)], Prompts(source="enclosing"), spec, training=False)
+    samples = PromptSamples([loaded(mask)], Prompts(source="enclosing"), View(spec))
     (_, boxes), target, category = samples[0]
     left, top, right, bottom = boxes[0].tolist()
     ys, xs = np.nonzero(target[0].numpy() > 1e-6)
@@ -191,7 +192,8 @@ def test_a_true_box_is_that_of_the_target(mask: np.ndarray, spec: InputSpec) -> 
 def samples(**changes: Any) -> PromptSamples:
     about: dict[str, Any] = {"training": True, **changes}
     prompts = Prompts.model_validate(about.pop("prompts", {}))
-    return PromptSamples([loaded(TWO), loaded(TWO * 0, "normal")], prompts, SPEC, **about)
+    view, seed = View(SPEC, about.pop("embed", None)), 0 if about.pop("training") else None
+    return PromptSamples([loaded(TWO), loaded(TWO * 0, "normal")], prompts, view, seed=seed, **about)
 
 
 def test_each_lesion_is_a_sample_and_a_normal_picture_none() -> None:

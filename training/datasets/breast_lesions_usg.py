@@ -11,6 +11,7 @@ when a case is read, all else when the sheet is listed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.datasets.case import Case
@@ -24,18 +25,29 @@ COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Pixel_size", "Cla
 MM_PER_CM = 10.0
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """Pictures by name, wherever they lie below the root."""
+
+    root: Path
+    found: dict[str, Path]
+
+    def path(self, name: str) -> Path:
+        return self.found.get(name, self.root / name)
+
+
 def cases(root: Path) -> list[Case]:
     """All cases of the sheet under ``root``, sorted by name; spacing in mm from the sheet's cm.
 
     Raises FileNotFoundError without a sheet, ValueError for a class, a number or a name that cannot be meant.
     """
     rows = sheet_rows(_sheet(root), COLUMNS)
-    folder = {path.name: path for path in _pictures(root)}
+    folder = _Folder(root, {path.name: path for path in _pictures(root)})
     names = [f"case{int(float(row['CaseID'])):03d}" for row in rows]
     categories = [_category(row, name) for row, name in zip(rows, names, strict=True)]
     folds = assign_folds(names, categories, FOLDS)
     made = zip(rows, names, categories, folds, strict=True)
-    return sorted((_case(root, folder, *one) for one in made), key=lambda case: case.name)
+    return sorted((_case(folder, *one) for one in made), key=lambda case: case.name)
 
 
 def _sheet(root: Path) -> Path:
@@ -65,15 +77,15 @@ def _category(row: Row, name: str) -> str:
     return category
 
 
-def _case(root: Path, folder: dict[str, Path], row: Row, name: str, category: str, fold: int) -> Case:
+def _case(folder: _Folder, row: Row, name: str, category: str, fold: int) -> Case:
     masks = [part.strip() for part in row["Mask_tumor_filename"].split("&") if part.strip().lower().endswith(SUFFIXES)]
     if not masks and category != "normal":
         # The published rule for names; a file that is not there is told when the case is read.
         masks = [f"{name}_tumor.png"]
     return Case(
         name=name,
-        image=folder.get(row["Image_filename"], root / row["Image_filename"]),
-        masks=tuple(folder.get(mask, root / mask) for mask in masks),
+        image=folder.path(row["Image_filename"]),
+        masks=tuple(map(folder.path, masks)),
         category=category,
         group=name,
         fold=fold,

@@ -22,7 +22,7 @@ def _rows(width: int, height: int) -> bytes:
 
 
 def _grey(extra: bytes = b"", side: int = 64) -> bytes:
-    return png(side, side, 8, 0, _rows(side, side), extra)
+    return png((side, side, 8, 0), _rows(side, side), extra)
 
 
 def _with_pixels(data: bytes, side: int = 64, colour: int = 0) -> bytes:
@@ -37,18 +37,18 @@ def _frames(count: int) -> bytes:
 
 REFUSED: Files = {
     **truncations("png", picture),
-    "png of 20000 x 20000": lambda: png(20_000, 20_000, 8, 2, b"", TEXT),
-    "png of 10000 x 10000 in one bit": lambda: png(10_000, 10_000, 1, 0, b"", TEXT),
-    "png as large as a header can say": lambda: png(0x7FFFFFFF, 0x7FFFFFFF, 16, 6, b"", TEXT),
-    "png whose sides overflow": lambda: png(0xFFFFFFFF, 0xFFFFFFFF, 8, 0, b"", TEXT),
-    "png without width": lambda: png(0, 64, 8, 0, b"", TEXT),
-    "png of depth 3": lambda: png(64, 64, 3, 0, _rows(64, 64), TEXT),
-    "png of colour type 5": lambda: png(64, 64, 8, 5, _rows(64, 64), TEXT),
-    "png without its palette": lambda: png(64, 64, 8, 3, _rows(64, 64), TEXT),
+    "png of 20000 x 20000": lambda: png((20_000, 20_000, 8, 2), b"", TEXT),
+    "png of 10000 x 10000 in one bit": lambda: png((10_000, 10_000, 1, 0), b"", TEXT),
+    "png as large as a header can say": lambda: png((0x7FFFFFFF, 0x7FFFFFFF, 16, 6), b"", TEXT),
+    "png whose sides overflow": lambda: png((0xFFFFFFFF, 0xFFFFFFFF, 8, 0), b"", TEXT),
+    "png without width": lambda: png((0, 64, 8, 0), b"", TEXT),
+    "png of depth 3": lambda: png((64, 64, 3, 0), _rows(64, 64), TEXT),
+    "png of colour type 5": lambda: png((64, 64, 8, 5), _rows(64, 64), TEXT),
+    "png without its palette": lambda: png((64, 64, 8, 3), _rows(64, 64), TEXT),
     "png without pixels": lambda: picture()[:33] + chunk(b"IEND", b""),
-    "png with a tenth of its rows": lambda: png(64, 64, 8, 0, _rows(64, 6), TEXT),
-    "png of 56 million pixels in 64 bytes": lambda: png(7000, 8000, 8, 2, b"\0" * 64, TEXT),
-    "png of 56 million deep pixels in 64 bytes": lambda: png(7000, 8000, 16, 6, b"\0" * 64, TEXT),
+    "png with a tenth of its rows": lambda: png((64, 64, 8, 0), _rows(64, 6), TEXT),
+    "png of 56 million pixels in 64 bytes": lambda: png((7000, 8000, 8, 2), b"\0" * 64, TEXT),
+    "png of 56 million deep pixels in 64 bytes": lambda: png((7000, 8000, 16, 6), b"\0" * 64, TEXT),
     "png of pixels that are no deflate": lambda: _with_pixels(b"\xff" * 200),
     "png with a broken header": lambda: changed(picture(), 18, b"\xff"),
     "png with a text bomb": lambda: _grey(chunk(b"zTXt", b"a\0\0" + zeros(40 * MEBIBYTE))),
@@ -56,8 +56,8 @@ REFUSED: Files = {
     "png with a chunk of 2 GiB before its end": lambda: picture()[:-12] + b"\x7f\xff\xff\xfftEXt" + picture()[-12:],
     "deep png with a chunk of 3 GiB": lambda: changed(saved_deep(deep(), ".png"), -12, b"\xc0\0\0\0tEXt"),
     "png of 100000 frames": lambda: _frames(100_000),
-    "png of one pixel": lambda: png(1, 1, 8, 0, b"\0\0", TEXT),
-    "png of one line": lambda: png(50_000, 1, 8, 0, _rows(50_000, 1), TEXT),
+    "png of one pixel": lambda: png((1, 1, 8, 0), b"\0\0", TEXT),
+    "png of one line": lambda: png((50_000, 1, 8, 0), _rows(50_000, 1), TEXT),
     "png signature and then text": lambda: b"\x89PNG\r\n\x1a\n" + CANARY.encode() * 100,
 }
 # Odd, yet a decoder may find a picture in them: then it must be the right one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,34 +18,37 @@ INT16, FLOAT32, COMPLEX64, RGBA32, BITS = 4, 16, 32, 2304, 1
 WIDTHS = {INT16: 16, FLOAT32: 32, COMPLEX64: 64, RGBA32: 32, BITS: 1}
 
 
-def nifti(
-    shape: tuple[int, ...] = SHAPE,
-    kind: int = INT16,
-    data: bytes | None = None,
-    *,
-    offset: float = 352,
-    slope: float = 1,
-    intercept: float = 0,
-    magic: bytes = b"n+1\0",
-    axes: int | None = None,
-    corner: float = 1.0,
-) -> bytes:
-    """A NIfTI-1 file, however wrong it is."""
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    sizes = [len(shape) if axes is None else axes, *shape, *[1] * (7 - len(shape))]
-    struct.pack_into("<8h", header, 40, *(max(-32_768, min(32_767, size)) for size in sizes))
-    struct.pack_into("<hh", header, 70, kind, WIDTHS.get(kind, 16))
-    struct.pack_into("<8f", header, 76, 1, *[0.5] * 7)
-    struct.pack_into("<fff", header, 108, offset, slope, intercept)
-    header[123] = 2
-    header[148:228] = CANARY.encode().ljust(80, b"\0")
-    header[228:252] = CANARY.encode().ljust(24, b"\0")
-    struct.pack_into("<hh", header, 252, 0, 1)
-    struct.pack_into("<12f", header, 280, corner, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
-    header[328:344] = CANARY.encode().ljust(16, b"\0")
-    header[344:348] = magic
-    return bytes(header) + (b"\1\0" * int(np.prod(SHAPE)) if data is None else data)
+@dataclass(frozen=True)
+class Nifti:
+    """A NIfTI-1 file by what its header says, however wrong it is; ``scale`` is slope and intercept."""
+
+    shape: tuple[int, ...] = SHAPE
+    kind: int = INT16
+    data: bytes = b"\1\0" * int(np.prod(SHAPE))
+    scale: tuple[float, float] = (1, 0)
+    offset: float = 352
+    magic: bytes = b"n+1\0"
+    axes: int | None = None
+    corner: float = 1.0
+
+    def file(self) -> bytes:
+        """The file, header and voxels."""
+        header = bytearray(352)
+        struct.pack_into("<i", header, 0, 348)
+        axes = len(self.shape) if self.axes is None else self.axes
+        sizes = [axes, *self.shape, *[1] * (7 - len(self.shape))]
+        struct.pack_into("<8h", header, 40, *(max(-32_768, min(32_767, size)) for size in sizes))
+        struct.pack_into("<hh", header, 70, self.kind, WIDTHS.get(self.kind, 16))
+        struct.pack_into("<8f", header, 76, 1, *[0.5] * 7)
+        struct.pack_into("<fff", header, 108, self.offset, *self.scale)
+        header[123] = 2
+        header[148:228] = CANARY.encode().ljust(80, b"\0")
+        header[228:252] = CANARY.encode().ljust(24, b"\0")
+        struct.pack_into("<hh", header, 252, 0, 1)
+        struct.pack_into("<12f", header, 280, self.corner, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+        header[328:344] = CANARY.encode().ljust(16, b"\0")
+        header[344:348] = self.magic
+        return bytes(header) + self.data
 
 
 def _nifti_2(shape: tuple[int, ...]) -> bytes:
@@ -59,7 +63,7 @@ def _nifti_2(shape: tuple[int, ...]) -> bytes:
 def _floats(value: float) -> bytes:
     data = np.ones(SHAPE, np.float32)
     data[3, 4, 1] = value
-    return nifti(kind=FLOAT32, data=data.tobytes(order="F"))
+    return Nifti(kind=FLOAT32, data=data.tobytes(order="F")).file()
 
 
 def _packed(content: bytes) -> bytes:
@@ -67,18 +71,18 @@ def _packed(content: bytes) -> bytes:
 
 
 def _is(**changes: Any) -> Callable[[], bytes]:
-    return lambda: nifti(**changes)
+    return Nifti(**changes).file
 
 
 NIFTI: Files = {
-    **truncations("nifti", nifti),
-    **truncations("nifti.gz", lambda: _packed(nifti())),
+    **truncations("nifti", Nifti().file),
+    **truncations("nifti.gz", lambda: _packed(Nifti().file())),
     "nifti of 32000 x 32000 x 4": _is(shape=(32_000, 32_000, 4)),
-    "nifti.gz of 32000 x 32000 x 4": lambda: _packed(nifti((32_000, 32_000, 4), data=b"\0" * 4 * MEBIBYTE)),
+    "nifti.gz of 32000 x 32000 x 4": lambda: _packed(Nifti((32_000, 32_000, 4), data=b"\0" * 4 * MEBIBYTE).file()),
     "nifti whose size overflows": _is(shape=(32_767,) * 7),
     "nifti of 7000 x 7000 x 4 without voxels": _is(shape=(7000, 7000, 4)),
     "nifti.gz that inflates to 256 MiB of nothing": lambda: (
-        _packed(nifti((16_000, 16_000, 1), data=b"")) + zeros(256 * MEBIBYTE, 31)
+        _packed(Nifti((16_000, 16_000, 1), data=b"").file()) + zeros(256 * MEBIBYTE, 31)
     ),
     "gzip that inflates to 256 MiB of nothing": lambda: zeros(256 * MEBIBYTE, 31),
     "nifti of 0 slices": _is(shape=(32, 24, 0)),
@@ -96,20 +100,20 @@ NIFTI: Files = {
     "nifti whose voxels begin before the file": _is(offset=-1000),
     "nifti whose voxels begin within the header": _is(offset=10),
     "nifti whose voxels begin beyond the end": _is(offset=1e9),
-    "nifti of infinite slope": _is(slope=INFINITY),
-    "nifti of an intercept that is no number": _is(intercept=NAN),
-    "nifti of a slope too steep": _is(slope=3e38, data=b"\xff\x7f" * 2304),
+    "nifti of infinite slope": _is(scale=(INFINITY, 0)),
+    "nifti of an intercept that is no number": _is(scale=(1, NAN)),
+    "nifti of a slope too steep": _is(scale=(3e38, 0), data=b"\xff\x7f" * 2304),
     "nifti with NaN": lambda: _floats(NAN),
     "nifti with infinity": lambda: _floats(INFINITY),
     "nifti in two files": _is(magic=b"ni1\0"),
     "nifti without magic": _is(magic=b"\0\0\0\0"),
     "nifti 2 of 2^62 slices": lambda: _nifti_2((64, 64, 1 << 62)),
     "nifti 2 of negative sides": lambda: _nifti_2((-64, -64, 1)),
-    "nifti header alone": lambda: nifti()[:352],
+    "nifti header alone": lambda: Nifti().file()[:352],
 }
 NIFTI_ODD: Files = {
-    "nifti.gz with a second member": lambda: _packed(nifti()) + _packed(b"\0" * MEBIBYTE),
-    "nifti.gz with noise behind it": lambda: _packed(nifti()) + CANARY.encode(),
+    "nifti.gz with a second member": lambda: _packed(Nifti().file()) + _packed(b"\0" * MEBIBYTE),
+    "nifti.gz with noise behind it": lambda: _packed(Nifti().file()) + CANARY.encode(),
     "nifti of an affine that is no number": _is(corner=NAN),
     "nifti of an affine without volume": _is(corner=0),
     "nifti of red, green, blue and alpha": _is(kind=RGBA32, data=b"\1" * 4 * 2304),

@@ -41,10 +41,14 @@ def saved_deep(pixels: NDArray[np.uint16], suffix: str) -> bytes:
     return bytes(cv2.imencode(suffix, cv2.cvtColor(pixels, order))[1].tobytes())
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes = b"", extra: bytes = b"") -> bytes:
-    """PNG by hand: any header, whatever the rows hold."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    parts = (chunk(b"IHDR", header), extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+def png(header: tuple[int, int, int, int], rows: bytes = b"", extra: bytes = b"") -> bytes:
+    """PNG by hand, whatever the rows hold; ``header`` is any width, height, depth and type of colour."""
+    parts = (
+        chunk(b"IHDR", struct.pack(">IIBBBBB", *header, 0, 0, 0)),
+        extra,
+        chunk(b"IDAT", zlib.compress(rows)),
+        chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 

@@ -97,14 +97,14 @@ def test_sixteen_bit_rgb_is_kept(suffix: str) -> None:
 def test_sixteen_bit_grey_with_alpha() -> None:
     stored = deep(channels=2)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in stored)
-    pixels, notes = read(png(40, 24, 16, 4, rows))
+    pixels, notes = read(png((40, 24, 16, 4), rows))
     np.testing.assert_allclose(pixels[..., 0], stored[..., 0] * (stored[..., 1] / 65535), atol=1)
     assert notes == ("16-bit kept", "alpha composited on black", "equal channels kept as one")
 
 
 def test_transparent_level_of_sixteen_bit_grey_is_ignored_and_said() -> None:
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep(channels=1))
-    pixels, notes = read(png(40, 24, 16, 0, rows, chunk(b"tRNS", b"\x12\x34")))
+    pixels, notes = read(png((40, 24, 16, 0), rows, chunk(b"tRNS", b"\x12\x34")))
     np.testing.assert_array_equal(pixels, deep(channels=1))
     assert notes == ("16-bit kept", "transparent colour ignored")
 

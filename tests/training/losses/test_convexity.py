@@ -18,7 +18,7 @@ CONVEX = {
     "ellipse": ellipse(20, 7, 33),
     "large ellipse": ellipse(48, 20),
     "square": square(40),
-    "ellipse at the border": ellipse(30, 18, x=20, y=20),
+    "ellipse at the border": ellipse(30, 18, at=(20, 20)),
 }
 
 
