@@ -18,6 +18,7 @@ from service.decoding.pool import Decoders
 from service.engine import Answer, Engine, Request
 from service.image import Image
 from service.settings import Settings
+from service.watch import QUIET, Watch
 
 PATIENCE_S = 20.0
 # One pool for all servers of a test session: to start it takes as long as all the rest of a server.
@@ -88,11 +89,11 @@ class HeldEngine:
     def raw_modalities(self, request: Request) -> Any:
         return self._engine.raw_modalities(request)
 
-    def segment(self, image: Image, request: Request) -> Answer:
+    def segment(self, image: Image, request: Request, watch: Watch = QUIET) -> Answer:
         self.calls += 1
         self.started.release()
         assert self.release.wait(PATIENCE_S)
-        return self._engine.segment(image, request)
+        return self._engine.segment(image, request, watch)
 
     def wait_started(self) -> None:
         """Return once one more call has begun."""
