@@ -38,6 +38,11 @@ PROBLEMS = problems(
     _503="Still loading, or stopping; see Retry-After.",
 )
 
+KEY: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access key, as `breast-cascade keys add NAME` prints it; wanted from other computers.",
+}
 _TEXT = {"schema": {"type": "string"}}
 FILE: Json = {"schema": {"type": "string", "format": "binary"}}
 _HEADERS = {
@@ -109,6 +114,9 @@ def openapi_document(app: FastAPI) -> Json:
                 response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
     for stock in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(stock, None)
+    document["components"]["securitySchemes"] = {"key": KEY}
+    # From this computer itself nobody needs one.
+    document["security"] = [{}, {"key": []}]
     answer = document["paths"]["/segment"]["post"]["responses"]["200"]["content"][JSON]
     answer["schema"] = {"anyOf": [answer["schema"], *OTHER_JSON]}
     return document

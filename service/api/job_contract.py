@@ -18,6 +18,10 @@ SUBMIT_PROBLEMS: Responses = {
     202: {
         "description": "Accepted: all of it is on disk.",
         "headers": {"Location": {"description": "Where the job is", "schema": {"type": "string"}}},
+        "links": {
+            name: {"operationId": name, "parameters": {"job_id": "$response.body#/id"}}
+            for name in ("show_job", "follow_job", "fetch_results", "fetch_answer", "cancel_job", "erase_job")
+        },
     },
     **_ACCESS,
     **problems(
@@ -46,10 +50,15 @@ ITEM: Responses = {
     204: {"description": "This format has nothing to say: a DICOM segmentation of nothing.", "headers": _HEADERS},
     **_EARLY,
 }
+_EVENT: Json = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {"id": {"type": "string", "pattern": "^[0-9]+$"}, "data": {"type": "string"}},
+}
 EVENTS: Responses = {
     200: {
         "description": "Events with `id` (the row's `seq`) and `data` (the job without its items); comments between.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
     204: {"description": "The job has ended, and its last event was seen."},
 }

@@ -65,7 +65,9 @@ async def listing(request: Request, limit: Limit = 100, offset: Offset = 0) -> J
     return JobsBody(jobs=[summary_of(row) for row in found])
 
 
-@router.get("/jobs/{job_id}", summary="One job", response_model=JobBody, responses=JOB_PROBLEMS)
+@router.get(
+    "/jobs/{job_id}", operation_id="show_job", summary="One job", response_model=JobBody, responses=JOB_PROBLEMS
+)
 async def job(request: Request, job_id: JobId, limit: Limit = PAGE, offset: Offset = 0) -> JobBody:
     """A job with one page of its items."""
     desk, owner = service_of(request).desk, owner_of(request)
@@ -74,6 +76,7 @@ async def job(request: Request, job_id: JobId, limit: Limit = PAGE, offset: Offs
 
 @router.get(
     "/jobs/{job_id}/events",
+    operation_id="follow_job",
     summary="Follow one job",
     response_class=StreamingResponse,
     responses={**JOB_PROBLEMS, **EVENTS},
@@ -98,6 +101,7 @@ async def follow(
 
 @router.get(
     "/jobs/{job_id}/results",
+    operation_id="fetch_results",
     summary="All results as a zip",
     response_class=StreamingResponse,
     responses={**JOB_PROBLEMS, **RESULTS},
@@ -113,6 +117,7 @@ async def results(request: Request, job_id: JobId) -> StreamingResponse:
 
 @router.get(
     "/jobs/{job_id}/items/{n}",
+    operation_id="fetch_answer",
     summary="One answer of one item",
     response_class=Response,
     responses={**JOB_PROBLEMS, **ITEM},
@@ -128,7 +133,13 @@ async def one_answer(
     return await asyncio.to_thread(answer, desk, Wanted(job_id, owner, n, format))
 
 
-@router.post("/jobs/{job_id}/cancel", summary="Cancel a job", response_model=JobBody, responses=CANCEL_PROBLEMS)
+@router.post(
+    "/jobs/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    response_model=JobBody,
+    responses=CANCEL_PROBLEMS,
+)
 async def cancel(request: Request, job_id: JobId) -> JobBody:
     """End what has not ended yet. What is done stays, and can be fetched."""
     desk, owner = service_of(request).desk, owner_of(request)
@@ -139,7 +150,9 @@ async def cancel(request: Request, job_id: JobId) -> JobBody:
     return await asyncio.to_thread(cancelled)
 
 
-@router.delete("/jobs/{job_id}", summary="Erase a job", status_code=204, responses=JOB_PROBLEMS)
+@router.delete(
+    "/jobs/{job_id}", operation_id="erase_job", summary="Erase a job", status_code=204, responses=JOB_PROBLEMS
+)
 async def erase(request: Request, job_id: JobId) -> None:
     """Cancel a job, then erase its input, its results and its rows."""
     desk, owner = service_of(request).desk, owner_of(request)

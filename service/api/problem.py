@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from service.api.schemas import ProblemBody
 from service.errors import (
@@ -146,6 +147,16 @@ def of_http(error: HTTPException) -> Problem:
     return Problem(error.status_code, phrase, code, found, wanted, remedy, headers=headers)
 
 
+def _allowed(request: Request) -> list[str]:
+    """All methods of an address; the router itself names those of the first of its routes alone."""
+
+    def known(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in ("GET", "POST", "DELETE") if known(method)]
+
+
 def of_validation(error: RequestValidationError) -> Problem:
     """What FastAPI's own validation refuses. The value found is not repeated, only where it stood."""
     first = error.errors()[0]
@@ -153,12 +164,14 @@ def of_validation(error: RequestValidationError) -> Problem:
     return of_error(BadParameter(f"an unusable {name}", str(first["msg"]), "Correct it; see /docs for the contract."))
 
 
-async def on_error(_: Request, error: Exception) -> Response:
+async def on_error(request: Request, error: Exception) -> Response:
     """Starlette's handler for everything of ours and of the router's."""
     if isinstance(error, BreastCascadeError):
         return of_error(error).response()
     if isinstance(error, RequestValidationError):
         return of_validation(error).response()
     if isinstance(error, HTTPException):
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error.headers = {"Allow": ", ".join(_allowed(request))}
         return of_http(error).response()
     return of_unexpected(error).response()

@@ -260,3 +260,19 @@ def test_names_reach_nobody_but_their_owner(at: Counter, caplog: pytest.LogCaptu
     assert "ZZCANARY" not in at.client.get("/metrics").text
     assert not [record for record in caplog.records if "ZZCANARY" in repr(vars(record))]
     assert not [key for key in at.stored() if "ZZCANARY" in key]
+
+
+def test_every_method_of_an_address_is_named(at: Counter) -> None:
+    for path, allowed in (("/jobs", "GET, HEAD, POST"), (f"/jobs/{'0' * 32}", "GET, HEAD, DELETE")):
+        answer = at.client.put(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_the_document_tells_of_jobs_and_of_keys(at: Counter) -> None:
+    document = at.client.get("/openapi.json").json()
+    form = document["paths"]["/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert {"files", "outputs", "pipeline", "threshold"} <= set(form["properties"])
+    assert "format" not in form["properties"]
+    assert document["security"] == [{}, {"key": []}]
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert "/v1/jobs" not in document["paths"]
