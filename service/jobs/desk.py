@@ -81,5 +81,5 @@ class Desk:
 
 
 def _quietly(work: Reconcile | Housekeeping) -> None:
-    with suppress(CapacityError):
+    with suppress(CapacityError, OSError):
         work.close()

@@ -49,6 +49,8 @@ class Housekeeping:
 
     def close(self) -> None:
         """Let another process have its turn at once."""
+        if self._folders:
+            clean(self._folders, read_after_s=0.0)
         self._rows.unlock(LOCK, self._holder)
 
 
@@ -106,9 +108,9 @@ def _delete(store: Store, keys: Iterable[str]) -> int:
     return len(listed)
 
 
-def clean(folders: Folders) -> None:
+def clean(folders: Folders, read_after_s: float = READ_AFTER_S) -> None:
     """Remove messages of the embedded broker that were read, or that nobody will read any more."""
-    ages = {folders.read: READ_AFTER_S, folders.inbox: STALE_AFTER_S, folders.outboxes: STALE_AFTER_S}
+    ages = {folders.read: read_after_s, folders.inbox: STALE_AFTER_S, folders.outboxes: STALE_AFTER_S}
     for folder, age_s in ages.items():
         for path in folder.rglob("*") if folder.is_dir() else ():
             with suppress(OSError):

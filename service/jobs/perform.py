@@ -24,7 +24,7 @@ from service.jobs.store import read
 from service.jobs.store_base import Store
 from service.log import event
 
-# Progress is told no more often.
+# Progress is told no more often: of a picture not at all.
 TELL_EVERY_S = 0.25
 OCTETS = "application/octet-stream"
 
@@ -49,16 +49,15 @@ class ItemWatch:
     def __init__(self, bench: Bench, claim: Claim, check: Callable[[], None] = lambda: None) -> None:
         self._rows, self._store = bench.rows, bench.store
         self._claim, self._check = claim, check
-        self._told: tuple[str, float] = ("", 0.0)
+        self._told = time.monotonic()
         self._saved = 0
 
     def step(self, stage: str, done: int, total: int) -> None:
         """Raises LeaseLost, Cancelled, or what ``check`` raises."""
         self._check()
-        before, when = self._told
-        if stage == before and done < total and time.monotonic() - when < TELL_EVERY_S:
+        if time.monotonic() - self._told < TELL_EVERY_S:
             return
-        self._told = stage, time.monotonic()
+        self._told = time.monotonic()
         # To tell is a courtesy: a database that is away for a moment does not end an item.
         with suppress(CapacityError):
             self._rows.progress(self._claim, stage, done, total)

@@ -70,6 +70,7 @@ class Warden:
         self._held: Held | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._busy = False
         # Items that this worker has ended.
         self.finished = 0
         self._thread = threading.Thread(target=self._run, name="warden", daemon=True)
@@ -85,7 +86,8 @@ class Warden:
         held = Held(claim)
         with self._lock:
             self._held = held
-        self.beat(busy=True)
+        if not self._busy:
+            self.beat(busy=True)
         try:
             yield held
         finally:
@@ -94,6 +96,7 @@ class Warden:
 
     def beat(self, *, busy: bool) -> None:
         """Tell that this worker lives. Idle, it tells so only from the thread that takes messages."""
+        self._busy = busy
         with suppress(CapacityError):
             self._rows.beat(self._name, self._device_class, busy, self.finished)
 
