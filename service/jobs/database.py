@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
@@ -23,6 +23,8 @@ _UPGRADE_LOCK = 0x6272656173
 # A process that is stopped in the middle of a transaction must not hold up all others.
 _IDLE_SECONDS = 15
 _SILENT_MS = 15_000
+# Nobody who erases a job waits longer for those who read others.
+_SCRUB_MS = 1000
 _NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "53100"})
 # SQLite says so of a statement that is wrong, such as one for a table that is not there.
 _OURS = "SQLITE_ERROR"
@@ -31,8 +33,8 @@ _OURS = "SQLITE_ERROR"
 class Database:
     """An open database. Connections are made when needed and kept; threads may share it, forked children may not."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._reading = engine
+    def __init__(self, engine: Engine, patience_s: float) -> None:
+        self._reading, self._patience_s = engine, patience_s
         self._writing = engine.execution_options(writes=True)
 
     @classmethod
@@ -43,7 +45,7 @@ class Database:
         """
         address = _parsed(url)
         engine = _sqlite(address, patience_s) if address.drivername == "sqlite" else _postgresql(address, patience_s)
-        return cls(engine)
+        return cls(engine, patience_s)
 
     def upgrade(self) -> None:
         """Bring the tables to this version, under a lock.
@@ -69,6 +71,15 @@ class Database:
         """
         with _translated(), self._writing.begin() as link:
             yield link
+
+    def scrub(self) -> None:
+        """Let nothing of what was deleted stand in SQLite's files; another process at work may put it off a little."""
+        if self._reading.dialect.name != "sqlite":
+            return
+        with _translated(), closing(self._reading.raw_connection()) as raw, closing(raw.cursor()) as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {_SCRUB_MS}")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            cursor.execute(f"PRAGMA busy_timeout = {int(self._patience_s * 1000)}")
 
     def close(self) -> None:
         """Close all connections."""
@@ -109,6 +120,8 @@ def _prepare(raw: sqlite3.Connection, patience_s: float) -> None:
     _write_ahead(raw, time.monotonic() + patience_s)
     raw.execute("PRAGMA synchronous = FULL")
     raw.execute("PRAGMA foreign_keys = ON")
+    # Names of files are those of patients now and then: what is deleted is written over.
+    raw.execute("PRAGMA secure_delete = ON")
 
 
 def _write_ahead(raw: sqlite3.Connection, deadline: float) -> None:

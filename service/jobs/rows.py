@@ -194,7 +194,9 @@ class Rows:
     def erase(self, job_id: str, owner: str) -> tuple[str, ...]:
         """Cancel a job and forget its rows; returns every key it named, for deletion. Raises UnknownJob."""
         with self._database.write() as link:
-            return retention.erase(link, job_id, owner)
+            named = retention.erase(link, job_id, owner)
+        self._database.scrub()
+        return named
 
     def expire(self, most: int = 100) -> tuple[str, ...]:
         """Mark at most ``most`` jobs kept for long enough as expired; returns the keys they named, for deletion.
@@ -206,6 +208,7 @@ class Rows:
         named = tuple(key for job_id in overdue for key in self.expire_job(job_id))
         with self._database.write() as link:
             retention.forget_expired(link, self._keep_seconds, most)
+        self._database.scrub()
         return named
 
     def oldest_finished(self) -> str | None:

@@ -13,6 +13,7 @@ from tests.hostile.canaries import FILES, unpacked
 from tests.hostile.corpus.common import CANARY
 from tests.processes import Served, served
 from tests.service.test_api_segment import png, square
+from tests.serving import until
 
 NAMES = ("ZZPHI", "CANARY", CANARY.encode("utf-16-le").decode("latin-1"))
 # What goes wrong, and with what.
@@ -37,7 +38,11 @@ def service(tmp_path_factory: pytest.TempPathFactory, tiny_pipelines: Path) -> I
         log = service.log.read_text(encoding="utf-8")
         assert log.count('"event": "request"') > len(FILES)
         assert named(metrics) == named(log) == []
-        assert [str(one) for name in ("data", "tmp", "work") for one in (folder / name).rglob("*")] == []
+        assert [str(one) for name in ("tmp", "work") for one in (folder / name).rglob("*")] == []
+        kept = [one for one in (folder / "data").rglob("*") if one.is_file()]
+        assert {one.relative_to(folder / "data").parts[0] for one in kept} <= {"jobs", "broker"}
+        # Neither the jobs that were erased nor the messages about them.
+        assert [str(one) for one in kept if named(unpacked(one.read_bytes()).decode("latin-1"))] == []
 
 
 def named(text: str) -> list[str]:
@@ -88,6 +93,25 @@ def test_errors(service: Served, kind: str) -> None:
         assert named(said(send(service.client, kind, **fields))) == [], fields
     # Each byte of the name itself, so that no reader finds what it looked for.
     assert named(said(send(service.client, kind, CANARY.encode() + whole))) == []
+
+
+def test_jobs(service: Served) -> None:
+    """Their items bear the names they were sent with, for their sender alone, until the job is erased."""
+    client = service.client
+    files = [("files", (f"../{CANARY}.{kind}", content, f"image/{CANARY}")) for kind, content in FILES.items()]
+    answer = client.post("/jobs", files=files, data={"pipeline": "tiny"}, headers={"User-Agent": CANARY})
+    assert answer.status_code == 202, answer.text
+    address = answer.headers["location"]
+    until(lambda: client.get(address).json()["progress"]["done"] == len(FILES))
+    for path in (address, f"{address}/events", f"{address}/results", "/jobs"):
+        assert named(repr(client.get(path).headers.raw)) == []
+    for n in range(len(FILES)):
+        assert named(said(client.get(f"{address}/items/{n}"))) == []
+    for wrong in ({"pipeline": CANARY}, {"outputs": CANARY}, {"threshold": CANARY}, {CANARY: "1"}):
+        assert client.post("/jobs", files=files, data=wrong).status_code in (404, 422)
+    for path in (f"/jobs/{CANARY}", f"{address}/items/{CANARY}", f"{address}/items/0?format={CANARY}"):
+        assert named(repr(client.get(path).headers.raw)) == []
+    assert client.delete(address).status_code == 204
 
 
 def test_addresses_are_not_logged(service: Served) -> None:
