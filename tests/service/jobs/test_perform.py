@@ -125,7 +125,8 @@ def test_progress_is_told_but_not_too_often(
     assert (item.stage, item.steps_done, item.steps_total) == ("localise", 1000, 1000)
 
 
-def test_watch_ends_the_run(bench: Bench, tiny_pipelines: Path) -> None:
+def test_watch_ends_the_run(bench: Bench, tiny_pipelines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TELL_EVERY_S", 0)
     job = order(bench.rows, bench.store, tiny_pipelines, volume(3))
     claim = claimed(bench)
     bench.rows.cancel(job.id, "")
