@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
+from service.jobs.reconnect import Reconnect
 from service.settings import Settings
 
 NAME = "breast_cascade"
@@ -93,6 +94,7 @@ def worker_app(settings: Settings, worker: str) -> Celery:
     # Else Celery binds each queue to one, and a binding outlives its worker.
     app.amqp.default_exchange = ANONYMOUS
     kind = settings.device_class
+    app.steps["consumer"].add(Reconnect)
     app.conf.update(
         task_queues=[queue(kind), queue(own_queue(kind, worker))],
         task_default_queue=kind,
