@@ -52,10 +52,12 @@ def right(client: httpx.Client) -> bool:
 
 
 def left_behind(service: Served) -> list[str]:
-    """Files that were not there before."""
+    """Files that nobody should have written; the rows of jobs and the folders around them lie there from the start."""
     folder = service.log.parent
-    written = [str(one) for name in ("data", "tmp", "work") for one in (folder / name).iterdir()]
-    return written + [name for name in os.listdir("/dev/shm") if "pixels" in name or "breast" in name]
+    written = [str(one) for name in ("tmp", "work") for one in (folder / name).iterdir()]
+    kept = (one for one in (folder / "data").rglob("*") if one.is_file() and not one.name.startswith("jobs.sqlite"))
+    shared = [name for name in os.listdir("/dev/shm") if "pixels" in name or "breast" in name]
+    return [*written, *map(str, kept), *shared]
 
 
 def watched(service: Served, send: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
