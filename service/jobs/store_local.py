@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.errors import SetupError, StoreAway
+from service.jobs.settled import Settled
 from service.jobs.store_base import (
     Measured,
     Readable,
@@ -38,6 +39,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         """Raises SetupError where ``root`` cannot be made or written to."""
         self._root = root
+        self._settled = Settled(root)
         try:
             (root / UNFINISHED).mkdir(parents=True, exist_ok=True, mode=0o700)
             writable = os.access(root / UNFINISHED, os.W_OK | os.X_OK)
@@ -52,7 +54,7 @@ class LocalStore:
             )
 
     def put(self, key: str, content: Readable | bytes) -> StoredBytes:
-        """As `Store.put`: a temporary file, synced, then renamed, then every folder above it synced."""
+        """As `Store.put`: a temporary file, synced, then renamed, then the folders above it synced that may be new."""
         target = self._root / check_key(key)
         temporary = self._root / UNFINISHED / uuid.uuid4().hex
         measured = Measured(content)
@@ -121,7 +123,7 @@ class LocalStore:
             with suppress(FileNotFoundError):
                 self._make(target.parent)
                 temporary.replace(target)
-                self._sync(target.parent)
+                self._settled.sync(target.parent)
                 return
         raise StoreAway("a folder of the store that does not stay", "one that does", "Try again.")
 
@@ -129,19 +131,6 @@ class LocalStore:
         if folder != self._root and not folder.is_dir():
             self._make(folder.parent)
             folder.mkdir(exist_ok=True, mode=0o700)
-
-    def _sync(self, folder: Path) -> None:
-        """Every folder up to the root: one of them may be new, made here or by another process just now."""
-        for one in (folder, *folder.parents):
-            # One that is gone held a file that was deleted since.
-            with suppress(FileNotFoundError):
-                descriptor = os.open(one, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-            if one == self._root:
-                return
 
     def _prune(self, folder: Path) -> None:
         for one in (folder, *folder.parents):
