@@ -10,7 +10,7 @@ from service.jobs.housekeeping import EVERY_S, Housekeeping
 from service.jobs.machine import open_rows
 from service.jobs.model import DeviceClass
 from service.jobs.publish import Courier, Publisher
-from service.jobs.reconcile import Reconcile, period
+from service.jobs.reconcile import Reconcile, period, useful
 from service.jobs.repeat import Repeated
 from service.jobs.store import open_store
 from service.settings import Settings
@@ -39,7 +39,7 @@ class Desk:
             self._closing.callback(database.close)
             self.store = open_store(settings.jobs_store)
             self._embedded = Embedded(settings, self.rows) if settings.embeds_worker else None
-            self.publisher = Publisher(Courier(settings), self._need)
+            self.publisher = Publisher(Courier(settings), self._need, lambda one: useful(self.rows, one))
             self._repeat()
         except BaseException:
             self._closing.close()
@@ -63,17 +63,13 @@ class Desk:
         self._closing.callback(self.publisher.close)
         if self._embedded:
             self._closing.callback(self._embedded.close)
-        reconcile = Reconcile(self.rows, Courier(self._settings), self._waiting)
+        reconcile = Reconcile(self.rows, Courier(self._settings), self._need)
         keeping = Housekeeping(self._settings, self.rows, self.store)
         every = period(self._settings.lease_seconds)
         for name, every_s, work in (("reconcile", every, reconcile), ("housekeeping", EVERY_S, keeping)):
             repeated = Repeated(name, every_s, work)
             self._closing.callback(_quietly, work)
             self._closing.callback(repeated.close, ROUND_WITHIN_S)
-
-    def _waiting(self, device_class: DeviceClass, idle: int) -> None:
-        self.publisher.most[device_class] = idle
-        self._need(device_class)
 
     def _need(self, device_class: DeviceClass) -> None:
         if self._embedded and device_class == self._settings.device_class:

@@ -104,13 +104,17 @@ def _failing_as_os_error(connection: Any) -> Iterator[None]:
 class Publisher:
     """Publishes from a thread of its own. What could not be published is forgotten: reconcile sees to it."""
 
-    def __init__(self, courier: Courier, wanted: Callable[[DeviceClass], None] = lambda _: None) -> None:
-        """``wanted`` is called, at once, with the class that is woken."""
-        self._courier, self._called = courier, wanted
+    def __init__(
+        self,
+        courier: Courier,
+        wanted: Callable[[DeviceClass], None] = lambda _: None,
+        useful: Callable[[DeviceClass], int] = lambda _: 1,
+    ) -> None:
+        """``wanted`` is called, at once, with the class that is woken; ``useful``, later, for how many could wake."""
+        self._courier, self._called, self._useful = courier, wanted, useful
         self._wanted: dict[DeviceClass, str] = {}
         self._changed = threading.Condition()
         self._closed = False
-        self.most: dict[DeviceClass, int] = {}
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
 
@@ -143,6 +147,6 @@ class Publisher:
 
     def _publish(self, device_class: DeviceClass, job_id: str) -> None:
         try:
-            self._courier.hint(device_class, max(1, self.most.get(device_class, 1)), job_id)
+            self._courier.hint(device_class, max(1, self._useful(device_class)), job_id)
         except Exception as error:
             event("warning", "hint_not_published", kind=type(error).__name__)

@@ -30,16 +30,22 @@ def period(lease_s: float) -> float:
     return min(EVERY_S, lease_s / 3)
 
 
+def useful(rows: Rows, device_class: DeviceClass) -> int:
+    """Hints that could wake somebody now: one for each idle worker, and no more than items wait."""
+    idle = sum(one.device_class == device_class and not one.busy for one in rows.workers())
+    return min(idle, rows.waiting(device_class))
+
+
 class Reconcile:
     """One round at each call.
 
     Args:
         rows: of the jobs.
         courier: brings messages.
-        waiting: called with each class for which items wait, and the number of its idle workers.
+        waiting: called with each class for which items wait.
     """
 
-    def __init__(self, rows: Rows, courier: Courier, waiting: Callable[[DeviceClass, int], None]) -> None:
+    def __init__(self, rows: Rows, courier: Courier, waiting: Callable[[DeviceClass], None]) -> None:
         self._rows, self._courier, self._waiting = rows, courier, waiting
         self._holder = uuid.uuid4().hex
         self._called = 0.0
@@ -49,23 +55,21 @@ class Reconcile:
         if not self._rows.lock(LOCK, self._holder, LOCKED_S):
             return
         self._rows.reap()
-        workers = self._rows.workers()
         for device_class in CLASSES:
-            self._hint(device_class, [one for one in workers if one.device_class == device_class and not one.busy])
-        self._call(workers)
+            self._hint(device_class)
+        self._call(self._rows.workers())
 
     def close(self) -> None:
         """Let another process have its turn at once."""
         self._rows.unlock(LOCK, self._holder)
         self._courier.close()
 
-    def _hint(self, device_class: DeviceClass, idle: list[WorkerRow]) -> None:
-        waiting = self._rows.waiting(device_class)
-        if not waiting:
+    def _hint(self, device_class: DeviceClass) -> None:
+        if not self._rows.waiting(device_class):
             return
-        self._waiting(device_class, len(idle))
-        if idle:
-            self._courier.hint(device_class, min(waiting, len(idle)))
+        self._waiting(device_class)
+        if most := useful(self._rows, device_class):
+            self._courier.hint(device_class, most)
 
     def _call(self, workers: tuple[WorkerRow, ...]) -> None:
         now = time.monotonic()

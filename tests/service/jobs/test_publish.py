@@ -85,8 +85,7 @@ def test_redis_keeps_nothing_but_messages_under_one_prefix(redis: Broker, tmp_pa
 
 def test_thousand_wakes_are_a_handful_of_messages(settings: Settings) -> None:
     called: list[str] = []
-    publisher = Publisher(Courier(settings), called.append)
-    publisher.most["cpu"] = 2
+    publisher = Publisher(Courier(settings), called.append, lambda _: 2)
     for number in range(1000):
         publisher.wake(f"{number:032x}", "cpu")
     watcher = Courier(settings)
