@@ -38,7 +38,7 @@ def known(job_id: str) -> str:
 
 def body(desk: Desk, row: JobRow, limit: int, offset: int) -> JobBody:
     """A job with one page of its items."""
-    items = [item_of(one) for one in desk.rows.items(row.id, row.owner, limit, offset)]
+    items = [item_of(one) for one in desk.rows.states(row.id, row.owner, limit, offset)]
     return JobBody(**dict(summary_of(row)), items=items)
 
 

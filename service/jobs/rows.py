@@ -159,6 +159,12 @@ class Rows:
             listing.job(link, job_id, owner)
             return listing.items(link, job_id, limit, offset)
 
+    def states(self, job_id: str, owner: str, limit: int, offset: int) -> tuple[ItemRow, ...]:
+        """As `items`, with neither files nor summary: only how each of them stands."""
+        with self._database.read() as link:
+            listing.job(link, job_id, owner)
+            return listing.items(link, job_id, limit, offset, whole=False)
+
     def item(self, job_id: str, owner: str, n: int) -> ItemRow:
         """One item. Raises UnknownJob (code unknown_item where only the item is missing)."""
         with self._database.read() as link:

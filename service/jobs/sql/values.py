@@ -53,7 +53,8 @@ def job_row(row: AnyRow, keep_seconds: float) -> JobRow:
 
 
 def item_row(row: AnyRow) -> ItemRow:
-    """A row of ``items``."""
+    """A row of ``items``; files and summary are empty where they were not asked for."""
+    files, summary = getattr(row, "files", ()), getattr(row, "summary", {})
     return ItemRow(
         job_id=row.job_id,
         n=row.n,
@@ -63,8 +64,8 @@ def item_row(row: AnyRow) -> ItemRow:
         stage=row.stage,
         steps_done=row.steps_done,
         steps_total=row.steps_total,
-        files=tuple(StoredFile(**file) for file in row.files),
-        summary=row.summary,
+        files=tuple(StoredFile(**file) for file in files),
+        summary=summary,
         kind=row.kind,
         attempts=row.attempts,
     )

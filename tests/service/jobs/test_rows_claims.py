@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from service.errors import Cancelled, LeaseLost
+from service.errors import Cancelled, LeaseLost, UnknownJob
 from service.jobs.database import Database
 from service.jobs.model import Failed
 from service.jobs.rows import Rows
@@ -262,3 +262,15 @@ def test_an_erased_job_stops_its_workers(rows: Rows) -> None:
     assert not rows.commit(claim, done(claim))
     rows.release(claim)
     assert rows.reap() == 0
+
+
+def test_how_items_stand_can_be_asked_without_what_they_gave(rows: Rows) -> None:
+    job_id = accepted(rows, 3)
+    first, second = claimed(rows), claimed(rows)
+    rows.commit(first, done(first))
+    rows.commit(second, FAILED)
+    whole = rows.items(job_id, "", 9, 0)
+    assert rows.states(job_id, "", 9, 0) == tuple(dataclasses.replace(one, files=(), summary={}) for one in whole)
+    assert [one.n for one in rows.states(job_id, "", 1, 1)] == [1]
+    with pytest.raises(UnknownJob, match="no job of this id"):
+        rows.states(job_id, "stranger", 9, 0)
