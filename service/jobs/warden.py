@@ -35,11 +35,12 @@ class Stopping(BreastCascadeError):
 
 @dataclass
 class Held:
-    """An item in hand. ``ending`` is what its run must raise at the next step."""
+    """An item in hand. ``ending`` is what its run must raise at the next step; ``late``: its lease was not renewed."""
 
     claim: Claim
     since: float = field(default_factory=time.monotonic)
     renewed: float = field(default_factory=time.monotonic)
+    late: bool = False
     ending: BreastCascadeError | None = None
 
     def check(self) -> None:
@@ -135,12 +136,14 @@ class Warden:
         try:
             self._rows.renew(held.claim, self._lease_s)
             self._rows.beat(self._name, self._device_class, True, self.finished)
-            held.renewed = now
+            held.renewed, held.late = now, False
         except (LeaseLost, Cancelled) as error:
             held.ending = held.ending or error
         except CapacityError as error:
             # Not renewed: tried again at the next tick, for the lease may outlast what is wrong with the database.
-            event("warning", "lease_not_renewed", code=error.code)
+            if not held.late:
+                event("warning", "lease_not_renewed", code=error.code)
+            held.late = True
 
 
 def _exit(name: str, status: int) -> None:

@@ -15,6 +15,7 @@ from service.errors import Cancelled, LeaseLost
 from service.jobs.perform import Bench
 from service.jobs.warden import GIVEN_BACK, OVER_LIMIT, Stopping, Warden
 from tests.service.jobs.benches import bench_over
+from tests.service.jobs.limits import files_limited_to
 from tests.service.jobs.pictures import order, picture
 from tests.serving import until
 
@@ -81,6 +82,20 @@ def test_cancelled_item_ends(bench: Bench, job_id: str) -> None:
         with pytest.raises(Cancelled, match="cancelled or erased"):
             held.check()
     warden.close()
+
+
+def test_a_full_disk_is_told_of_once(bench: Bench, job_id: str, caplog: pytest.LogCaptureFixture) -> None:
+    warden = Warden(bench.rows, WORKER, 1.5, 0, lambda: False)
+    claim = warden.claimed()
+    assert claim is not None
+    with warden.holding(claim) as held:
+        with files_limited_to(0):
+            until(lambda: held.late)
+            time.sleep(0.5)
+        until(lambda: not held.late)
+        held.check()
+    warden.close()
+    assert [record.message for record in caplog.records] == ["lease_not_renewed"]
 
 
 def test_stop_leaves_an_item_its_grace(bench: Bench, job_id: str) -> None:
