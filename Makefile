@@ -9,12 +9,13 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
+CHAOS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV = UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv --no-progress pip
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo serve setup setup-train setup-gpu test fuzz lint tools samples export-all check-gpu check-image clean
+.PHONY: help demo serve setup setup-train setup-gpu test chaos chaos-matrix fuzz lint tools samples export-all check-gpu check-image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -31,6 +32,12 @@ setup-train: $(VENV)/.stamp-test ## add all that training and the tests need (to
 
 test: $(VENV)/.stamp-test tools ## run every test with the coverage gate
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+
+chaos-matrix: $(VENV)/.stamp-test tools ## kill workers, web process, Redis and disk at every point of a job's way (minutes)
+	@$(BIN)/python -m pytest -m chaos tests/chaos
+
+chaos: $(VENV)/.stamp-test tools ## 300 items while all around them is killed at random; CHAOS="--seed 7 --broker embedded"
+	@$(BIN)/python -m tests.chaos.run $(CHAOS)
 
 fuzz: $(VENV)/.stamp-test ## search for FUZZ_SECONDS (600) each with tampered files and invented requests
 	@BREAST_CASCADE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q tests/hostile/test_fuzz.py
