@@ -19,15 +19,17 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
 NOISE = 0.3
 # Of the largest number: what varies less is rounding.
 LEAST_SPREAD = 1e-4
+# What linear layers give: products of it go into softmaxes, which would else choose one place and enlarge rounding.
+SOFT = 0.25
 
 
 @torch.no_grad()
 def awaken(network: nn.Module, shapes: Sequence[tuple[int, ...]], *, batch: int = 4) -> None:
     """Scale a network, in place, so that each layer gives numbers of standard deviation 1, centred where it has a bias.
 
-    ``shapes`` are those of one example of each input, without the batch; at least 2 examples are needed where a batch
-    norm stands behind a pooling to one pixel. Parameters that start constant get noise, batch norms what they see. The
-    same network is always scaled alike. It is left in evaluation mode.
+    Linear layers give a quarter of that. ``shapes`` are those of one example of each input, without the batch; at least
+    2 examples are needed where a batch norm stands behind a pooling to one pixel. Parameters that start constant get
+    noise, batch norms what they see. The same network is always scaled alike. It is left in evaluation mode.
     """
     generator = torch.Generator().manual_seed(0)
     network.eval()
@@ -54,8 +56,9 @@ def _scaled(layer: Any, _: Any, output: Tensor) -> Tensor | None:
     # What is the same everywhere, or one number, has no spread to scale.
     if not spread > LEAST_SPREAD * output.abs().max():
         return None
-    layer.weight.div_(spread)
+    gain = (SOFT if isinstance(layer, nn.Linear) else 1) / spread
+    layer.weight.mul_(gain)
     if layer.bias is None:
-        return output / spread
-    layer.bias.sub_(middle.flatten()).div_(spread)
-    return (output - middle) / spread
+        return output * gain
+    layer.bias.sub_(middle.flatten()).mul_(gain)
+    return (output - middle) * gain

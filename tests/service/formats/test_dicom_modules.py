@@ -17,7 +17,7 @@ from service.formats.dicom_sr import encode_sr
 from service.image import Image
 from tests.service.formats.answers import answer_to
 from tests.service.formats.dicom_sources import enhanced_mr, mammogram, mr_series, ultrasound
-from tests.service.formats.test_dicom_seg import blocks
+from tests.service.formats.segmentations import blocks
 
 SOURCES: dict[str, Callable[[], Image]] = {
     "mr": lambda: mr_series((4, 9, 7)),

@@ -14,7 +14,8 @@ from service.formats.overlay import Style, overlay_picture
 from service.image import Image
 from tests.service.formats.answers import CODED, answer_to, picture
 from tests.service.formats.dicom_sources import PATIENT, cine, enhanced_mr, mammogram, mr_series, ultrasound
-from tests.service.formats.test_dicom_seg import blocks, dates_of
+from tests.service.formats.segmentations import blocks
+from tests.service.formats.test_dicom_seg_sources import dates_of
 
 SOURCES = {
     "mr": lambda: mr_series((4, 35, 41)),

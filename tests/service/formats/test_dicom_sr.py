@@ -20,7 +20,7 @@ from service.image import Image
 from service.location import Location
 from tests.service.formats.answers import CODED, answer_to, manifest, picture
 from tests.service.formats.dicom_sources import PATIENT, cine, enhanced_mr, mammogram, mr_series, ultrasound
-from tests.service.formats.test_dicom_seg import blocks
+from tests.service.formats.segmentations import blocks
 
 SOURCES = {
     "mr": lambda: mr_series((4, 9, 7)),
