@@ -13,9 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+from sqlalchemy import select
 
 from service.jobs.housekeeping import ORPHAN_AFTER_S, sweep
 from service.jobs.launch import environment
+from service.jobs.tables import ITEMS
 from service.settings import Settings
 from tests.chaos.halting import POISON
 from tests.processes import ROOT, descendants
@@ -24,6 +26,8 @@ from tests.service.jobs.pictures import opened
 # Much, for the machine may be busy with other things: nothing here is concluded from a wait in vain but that it hangs.
 PATIENCE_S = 240.0
 ANSWER_WITHIN_S = 120.0
+# Idle workers are called every ten seconds.
+FRESH_S = 5.0
 HOOKS = Path(__file__).parent / "hooks"
 FIELDS = {
     "threads": "1",
@@ -187,6 +191,11 @@ class House:
         gone = [one.worker for one in self.rows.workers() if self._crew_size and not self._is_manned(one.worker)]
         return any(one.busy for one in self.rows.workers() if one.worker not in gone)
 
+    def fresh(self) -> bool:
+        """Whether each one of the crew has just shown that it takes messages."""
+        told = [one.silent_s < FRESH_S for one in self.rows.workers() if self._is_manned(one.worker)]
+        return sum(told) == self._crew_size
+
     def _is_manned(self, worker: str) -> bool:
         return any(f"_{one.pid}_" in worker and one.poll() is None for one in self.crew)
 
@@ -213,6 +222,12 @@ class House:
         """Keys that a row names and the store does not have."""
         there = {one.key for one in self.store.keys("")}
         return [key for job in self.rows.jobs("", 1000, 0) for key in self._keys_of(job.id) if key not in there]
+
+    def deaths(self, job_id: str) -> list[int]:
+        """As counted for each item of a job."""
+        with self._database.read() as link:
+            query = select(ITEMS.c.deaths).where(ITEMS.c.job_id == job_id).order_by(ITEMS.c.n)
+            return list(link.scalars(query))
 
     def _keys_of(self, job_id: str) -> frozenset[str]:
         return self.rows.known_keys_of(f"jobs/{job_id}/")

