@@ -100,11 +100,13 @@ $(VENV)/.stamp-test: $(PINS) | $(BIN)/python
 	       $(BIN)/python -m pip install --quiet --force-reinstall --no-deps -c constraints.txt opencv-python-headless; }
 	@touch $@ $(VENV)/.stamp-service
 
-# Chromium and Redis are Debian packages. Without them their tests skip, and say so; nothing else changes.
+# Chromium, Redis and PostgreSQL are Debian packages. Without them their tests skip, and say so; nothing else changes.
+# Tests start servers of their own, with data of their own: whatever Debian starts beside them is left alone.
 tools:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing through apt:$$missing"; \

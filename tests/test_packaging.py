@@ -20,6 +20,8 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PIPELINES = ROOT / "service" / "pipelines"
 PIPELINE_LIMIT = 12_000_000  # bytes of one shipped pipeline version, weights and card together
+# Files of the service that no import needs.
+CARRIED = ("pipelines", "web", "samples", "api/docs_page", "jobs/migrations")
 OUTSIDE = {"torch", "torchvision", "ultralytics", "training", "models"}
 
 # First versions without a published hole that our uses would meet; a relaxed pin must fail here, not in production.
@@ -128,16 +130,43 @@ def test_no_shipped_weight_is_under_a_licence_that_binds_the_service() -> None:
                 assert "GPL" not in weights["licence"].upper(), f"{manifest}: {weights['file']}"
 
 
-def test_the_wheel_carries_page_pipelines_and_samples(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_carries_page_pipelines_samples_and_migrations(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         inside = set(content.namelist())
-    data = [path for folder in ("pipelines", "web", "samples") for path in (ROOT / "service" / folder).rglob("*")]
+    data = [path for folder in CARRIED for path in (ROOT / "service" / folder).rglob("*")]
     wanted = {str(path.relative_to(ROOT)) for path in data if path.is_file() and path.suffix != ".pyc"}
     assert wanted <= inside
+    # Nobody imports them: alembic finds them by their folder.
+    assert {"service/jobs/migrations/env.py", "service/jobs/migrations/versions/v0001_jobs.py"} <= inside
     assert {name.split("/")[0] for name in inside} == {"service", "models", "training", _dist_info(inside)}
+
+
+def test_the_wheel_makes_the_tables_of_jobs(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as content:
+        content.extractall(tmp_path / "installed")
+    code = (
+        "import service\n"
+        "from service.jobs.database import Database\n"
+        "from service.jobs.rows import Rows\n"
+        f"database = Database.open({f'sqlite:///{tmp_path}/jobs.sqlite'!r})\n"
+        "database.upgrade()\n"
+        "print(Rows(database).waiting('cpu'), service.__file__)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"0 {tmp_path / 'installed'}")
 
 
 def _dist_info(names: set[str]) -> str:
