@@ -99,7 +99,8 @@ class House:
         statuses = [_waited(one) for one in running]
         self.client.close()
         self._database.close()
-        assert statuses == [0] * len(running)
+        # One that is told in the middle of its start ends at once.
+        assert set(statuses) <= {0, -signal.SIGTERM}
         assert self.processes() == []
 
     def kill(self) -> None:

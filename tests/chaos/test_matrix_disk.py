@@ -29,7 +29,7 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("NOT TESTED: a full file system needs root and mount; the limit on files is tested")
     yield small
-    subprocess.run(["umount", str(small)], check=True)
+    subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
 def test_the_disk_fills_up(small_disk: Path, tmp_path: Path, tiny_pipelines: Path, undisturbed: Told) -> None:
