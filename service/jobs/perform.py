@@ -13,7 +13,7 @@ from service.answers.outputs import wanted_format
 from service.answers.parameters import Parameters, read_parameters
 from service.decoding.pool import Decoders
 from service.engine import Answer, Engine
-from service.errors import BreastCascadeError, CapacityError, DamagedFile, InputError
+from service.errors import BreastCascadeError, Cancelled, CapacityError, DamagedFile, InputError, LeaseLost
 from service.formats.limits import Limits
 from service.image import Image
 from service.jobs.item_outputs import write_item
@@ -73,7 +73,10 @@ class ItemWatch:
             return None
 
     def save(self, state: bytes) -> None:
-        """Keep a checkpoint in the place of the last one. Without room for it the item goes on without."""
+        """Keep a checkpoint in the place of the last one. Without room for it the item goes on without.
+
+        Raises LeaseLost or Cancelled; nothing of the checkpoint stays then.
+        """
         self._saved += 1
         name = f"{self._claim.token}-{self._saved}"
         key = f"{item_prefix(self._claim)}checkpoint/{name}"
@@ -83,6 +86,9 @@ class ItemWatch:
             replaced = self._rows.checkpoint(self._claim, file)
             if replaced is not None:
                 self._store.delete(replaced.key)
+        except (LeaseLost, Cancelled):
+            self._store.delete(key)
+            raise
         except CapacityError as error:
             event("warning", "checkpoint_not_kept", code=error.code)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.engine import Engine
-from service.errors import BadParameter, Cancelled, UnknownPipeline
+from service.errors import BadParameter, Cancelled, LeaseLost, UnknownPipeline
 from service.jobs import perform as module
 from service.jobs.model import Claim, Done, Failed, NewJob
 from service.jobs.perform import Bench, ItemWatch, attempt_prefix, item_prefix, parameters_of, perform
@@ -154,6 +154,15 @@ def test_checkpoint_takes_the_place_of_the_last(bench: Bench, tiny_pipelines: Pa
     again = claimed(bench)
     assert ItemWatch(bench, again).load() == b"two"
     assert attempt_prefix(again) != attempt_prefix(claim)
+
+
+def test_checkpoint_of_an_item_that_is_another_workers_leaves_nothing(bench: Bench, tiny_pipelines: Path) -> None:
+    order(bench.rows, bench.store, tiny_pipelines, volume(3))
+    claim = claimed(bench)
+    bench.rows.bury("w")
+    with pytest.raises(LeaseLost, match="given to another"):
+        ItemWatch(bench, claim).save(b"state")
+    assert [one.key for one in bench.store.keys(item_prefix(claim))] == [claim.item.key]
 
 
 def test_checkpoint_that_is_damaged_is_none(bench: Bench, tiny_pipelines: Path) -> None:
