@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.test_api_segment import SQUARE, png
+from tests.service.asking import SQUARE, png
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "overhead.py"
 

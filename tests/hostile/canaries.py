@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from tests.hostile.corpus import dicoms, volumes, zips
 from tests.hostile.corpus.common import CANARY
-from tests.service.test_api_segment import SQUARE
+from tests.service.asking import SQUARE
 
 EXIF_TEXTS = (0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x013B, 0x013C, 0x8298, 0x9286, 0x927C)
 XMP = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{CANARY}</x:xmpmeta>".encode()

@@ -12,7 +12,7 @@ import pytest
 from tests.hostile.canaries import FILES, unpacked
 from tests.hostile.corpus.common import CANARY
 from tests.processes import Served, served
-from tests.service.test_api_segment import png, square
+from tests.service.asking import png, square
 from tests.serving import until
 
 NAMES = ("ZZPHI", "CANARY", CANARY.encode("utf-16-le").decode("latin-1"))

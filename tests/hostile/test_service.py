@@ -17,7 +17,7 @@ import pytest
 from tests.hostile.corpus import dicoms, pngs, rasters, requests, volumes, zips
 from tests.hostile.corpus.common import CANARY, MEBIBYTE, Files
 from tests.processes import Served, forget_peaks, growth, served
-from tests.service.test_api_segment import EXPECTED, pixels, post
+from tests.service.asking import EXPECTED, pixels, post
 
 FILES: Files = {**pngs.REFUSED, **rasters.REFUSED, **dicoms.REFUSED, **volumes.REFUSED, **zips.REFUSED}
 ODD: Files = {**pngs.ODD, **rasters.ODD, **dicoms.ODD, **volumes.ODD, **zips.ODD}

@@ -17,7 +17,7 @@ from service.jobs.perform import Bench, ItemWatch, perform
 from service.jobs.warden import Warden
 from service.jobs.worker import Worker
 from service.settings import Settings
-from tests.service.test_api_segment import SQUARE, png
+from tests.service.asking import SQUARE, png
 from tests.serving import DECODERS, Running, serving
 
 PICTURE = png(SQUARE)

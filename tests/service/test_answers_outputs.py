@@ -16,10 +16,10 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from service.answers.outputs import OFFERED
+from tests.service.asking import EXPECTED, SQUARE, png
 from tests.service.formats.dicom_sources import PATIENT, ultrasound_file, ultrasound_series
 from tests.service.formats.test_annotation_tools import decode_brush, decode_cvat
 from tests.service.formats.test_nifti_out import rotation
-from tests.service.test_api_segment import EXPECTED, SQUARE, png
 from tests.tiny_pipeline import square
 
 # pycocotools 2.0.11 answers numpy 2's conversion the old way; that is its matter.

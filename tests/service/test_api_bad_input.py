@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 from service.engine import Engine
 from service.settings import Settings
-from tests.service.test_api_segment import EXPECTED, SQUARE, pixels, png, post
+from tests.service.asking import EXPECTED, SQUARE, pixels, png, post
 from tests.serving import Running, serving
 
 FIELDS = {"type", "title", "status", "detail", "code", "found", "wanted", "remedy"}

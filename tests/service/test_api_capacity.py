@@ -17,7 +17,7 @@ from service.api.runner import PROMISES, Abandoned, Runner, Ticket
 from service.engine import Engine
 from service.errors import Busy, WeightsError
 from service.settings import Settings
-from tests.service.test_api_segment import SQUARE, png, post
+from tests.service.asking import SQUARE, png, post
 from tests.serving import HeldEngine, Running, serving, until
 
 ONE_AND_ONE = Settings(slots=1, queue_length=1, receive_timeout=0.3, drain_timeout=20)

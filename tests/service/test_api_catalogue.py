@@ -18,7 +18,7 @@ from service.api import documentation
 from service.engine import Engine
 from service.errors import SetupError
 from service.settings import Settings
-from tests.service.test_api_segment import post
+from tests.service.asking import post
 from tests.serving import serving
 
 STRICT = (

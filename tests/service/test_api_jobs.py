@@ -16,9 +16,9 @@ import pytest
 from service.api.keys import add_key
 from service.engine import Engine
 from service.settings import Settings
+from tests.service.asking import EXPECTED, SQUARE, pixels, png
 from tests.service.formats.dicom_sources import ultrasound_file
 from tests.service.jobs_over_http import PICTURE, Counter, counter
-from tests.service.test_api_segment import EXPECTED, SQUARE, pixels, png
 from tests.tiny_pipeline import square
 
 SUMMARY = {

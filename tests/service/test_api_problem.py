@@ -14,7 +14,7 @@ from service import errors
 from service.api import problem
 from service.engine import Engine
 from service.settings import Settings
-from tests.service.test_api_segment import post
+from tests.service.asking import post
 from tests.serving import serving
 
 TREE = [

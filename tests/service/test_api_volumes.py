@@ -18,8 +18,8 @@ from pydicom import uid as uids
 from service.engine import Engine
 from service.formats.rle import decode
 from service.settings import Settings
+from tests.service.asking import SQUARE
 from tests.service.formats.dicom_files import CANARY, encapsulated, instance, mr_slices, placed, region, saved
-from tests.service.test_api_segment import SQUARE
 from tests.serving import serving
 from tests.tiny_pipeline import square
 from tests.tiny_pipeline import write as write_pipeline

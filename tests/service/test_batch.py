@@ -12,8 +12,8 @@ from service.answers.outputs import wanted_format
 from service.answers.parameters import read_parameters
 from service.engine import Engine
 from service.formats.limits import DEFAULT_LIMITS
+from tests.service.asking import SQUARE, png
 from tests.service.formats.dicom_files import instance, mr_slices, saved
-from tests.service.test_api_segment import SQUARE, png
 from tests.tiny_pipeline import square
 
 SUFFIX = ".x"

@@ -18,8 +18,8 @@ from service.image import Image, Region
 from service.network import CUDA, onnxruntime
 from tests import tiny_pipeline
 from tests.fakes import picture, square
-from tests.service.test_api_segment import SQUARE, png
-from tests.service.test_engine import edited
+from tests.service.asking import SQUARE, png
+from tests.service.pipelines import edited
 
 ROOT = Path(check_gpu.__file__).parent.parent
 no_gpu = pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this ONNX Runtime knows CUDA")

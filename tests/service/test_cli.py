@@ -17,20 +17,18 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image as Pillow
-from typer.testing import CliRunner
 
-from service import __version__, cli, doctor, engine, settings
+from service import __version__, cli, engine, settings
 from service.cli import installed as about
 from service.errors import SetupError, WeightsError
 from tests import tiny_pipeline
+from tests.service.asking import EXPECTED, SQUARE, png
+from tests.service.commands import call
 from tests.service.formats.dicom_sources import ultrasound_file
-from tests.service.test_api_segment import EXPECTED, SQUARE, png
 from tests.serving import until
 from tests.tiny_pipeline import square
 
 ROOT = Path(cli.__file__).parents[2]
-
-
 pytestmark = pytest.mark.usefixtures("loggers_restored")
 
 
@@ -52,14 +50,6 @@ def scans(tmp_path: Path) -> Path:
     (folder / "notes.txt").write_text("no picture")
     (folder / ".hidden.png").write_bytes(png(SQUARE))
     return folder
-
-
-def call(*arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command in this process."""
-    result = CliRunner().invoke(cli.app, [str(one) for one in arguments])
-    if isinstance(result.exception, SetupError):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def child(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -209,85 +199,6 @@ def test_pipelines_as_table_and_json() -> None:
     assert (code, "tiny" in out, "localise, lesion, classify" in out) == (0, True, True)
     code, out, _ = call("pipelines", "--json")
     assert json.loads(out)["pipelines"][0]["name"] == "tiny"
-
-
-def test_doctor_finds_all_well() -> None:
-    code, out, _ = call("doctor")
-    assert code == 0
-    for said in ("pipeline tiny/1.0.0: 3 weight files", "provider in use: CPUExecutionProvider", "can be written"):
-        assert said in out
-
-
-def test_doctor_as_json_lines() -> None:
-    checks = [json.loads(line) for line in call("doctor", "--json")[1].splitlines()]
-    assert {"name", "verdict", "found", "remedy"} == set(checks[0])
-
-
-def test_doctor_tells_an_altered_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tiny_pipeline.write(tmp_path / "altered")
-    (root / "tiny" / "1.0.0" / "segment.onnx").write_bytes(b"altered")
-    monkeypatch.setattr(settings, "BUNDLED", root)
-    monkeypatch.setenv("BREAST_CASCADE_PIPELINES_DIR", str(root))
-    code, out, _ = call("doctor")
-    assert code == 3
-    assert re.search(r"failed +pipeline tiny/1.0.0: .*segment.onnx.*sha256", out)
-    assert "Restore the file" in out
-
-
-def found(name: str, monkeypatch: pytest.MonkeyPatch) -> doctor.Check:
-    return next(check for check in doctor.examine(settings.read_settings()) if check.name == name)
-
-
-@pytest.mark.parametrize("installed", [set(), {"onnxruntime", "onnxruntime-gpu"}])
-def test_doctor_wants_exactly_one_runtime(monkeypatch: pytest.MonkeyPatch, installed: set[str]) -> None:
-    monkeypatch.setattr(doctor, "installed_runtimes", lambda: dict.fromkeys(installed, "1.0"))
-    check = found("onnx runtime", monkeypatch)
-    assert (check.verdict, "exactly one" in check.remedy) == ("failed", True)
-
-
-def test_doctor_sees_somebody_elses_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor, "HERE", tmp_path / "service")
-    check = found("package models", monkeypatch)
-    assert (check.verdict, "Uninstall" in check.remedy) == ("failed", True)
-
-
-def test_doctor_takes_absent_packages_for_a_service_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
-    assert found("package training", monkeypatch).verdict == "ok"
-
-
-def test_doctor_wants_to_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("BREAST_CASCADE_DATA_DIR", str(tmp_path / "file" / "data"))
-    check = found("data directory", monkeypatch)
-    assert (check.verdict, "BREAST_CASCADE_DATA_DIR" in check.remedy) == ("failed", True)
-
-
-def test_doctor_makes_no_data_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("BREAST_CASCADE_DATA_DIR", str(tmp_path / "new" / "data"))
-    check = found("data directory", monkeypatch)
-    assert (check.verdict, check.found.endswith(f"not there yet; {tmp_path} can be written")) == ("ok", True)
-    assert not (tmp_path / "new").exists()
-
-
-def test_doctor_tells_a_data_directory_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda _, mode: mode == os.F_OK)
-    check = found("data directory", monkeypatch)
-    assert (check.verdict, check.found.endswith("cannot be written")) == ("failed", True)
-
-
-def test_doctor_starts_a_decoder_and_tells_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found("decoders", monkeypatch).found.startswith("in a child process, system calls ")
-    monkeypatch.setattr(doctor, "below_floor", lambda found: {"pillow": "99.1"})
-    check = found("decoder pillow", monkeypatch)
-    assert (check.verdict, check.found.endswith("older than 99.1")) == ("warning", True)
-
-
-def test_doctor_wants_a_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(settings, "BUNDLED", tmp_path)
-    monkeypatch.setenv("BREAST_CASCADE_PIPELINES_DIR", str(tmp_path))
-    assert found("pipelines", monkeypatch).verdict == "failed"
-    assert found("provider in use", monkeypatch).verdict == "failed"
 
 
 def test_main_tells_a_setup_error_and_exits_3(

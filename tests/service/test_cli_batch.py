@@ -18,9 +18,9 @@ import pytest
 from service import settings
 from service.jobs.folder import HOME
 from tests.processes import ROOT, descendants, gone
+from tests.service.asking import EXPECTED, SQUARE, pixels, png
+from tests.service.commands import call
 from tests.service.test_api_jobs import DARK
-from tests.service.test_api_segment import EXPECTED, SQUARE, pixels, png
-from tests.service.test_cli import call
 from tests.serving import until
 
 

@@ -19,9 +19,9 @@ from service.cli.client import Form, Server, Unreachable
 from service.engine import Engine
 from service.errors import SetupError
 from service.settings import Settings
+from tests.service.asking import SQUARE, png
+from tests.service.commands import call
 from tests.service.jobs_over_http import Counter, counter
-from tests.service.test_api_segment import SQUARE, png
-from tests.service.test_cli import call
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.processes import Served, gone, named, served
-from tests.service.test_api_segment import post
+from tests.service.asking import post
 from tests.serving import until
 
 

@@ -24,9 +24,9 @@ from service.formats.raster import read_raster
 from service.log import JsonLines
 from service.settings import Settings
 from tests.processes import gone, named
+from tests.service.asking import post
 from tests.service.decoding.readers import Gate
 from tests.service.formats.pictures import deep, gradient, saved, saved_deep
-from tests.service.test_api_segment import post
 from tests.serving import serving, until
 
 READER = "tests.service.decoding.readers:read"

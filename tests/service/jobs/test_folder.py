@@ -18,7 +18,7 @@ from service.jobs.store import open_store
 from service.jobs.warden import Warden
 from service.jobs.worker import Worker
 from service.settings import Settings
-from tests.service.test_api_segment import SQUARE, png
+from tests.service.asking import SQUARE, png
 from tests.serving import DECODERS
 
 
