@@ -6,7 +6,7 @@ Everything is checked and sorted by the headers; pixels are decoded last, one in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from service.formats.dicom_layout import Layout, layout
 from service.formats.dicom_parse import Parsed, parse
 from service.formats.dicom_pixels import check_syntax, frames
 from service.formats.dicom_spacing import Spacing, Tissue, spacing_of, tissue_of
-from service.formats.dicom_volume import filled, seen
+from service.formats.dicom_volume import View, filled, seen
 from service.formats.functional_groups import Frame, frames_of
 from service.formats.guard import decoding
 from service.formats.options import Options
@@ -45,17 +45,22 @@ class Material:
 
     Attributes:
         headers: of each instance.
-        layout: that all of them share.
+        layouts: of each instance, alike in all but how many bits are stored.
         load: gives an instance with its pixels.
         shots: all frames.
         flags: raised so far.
     """
 
     headers: tuple[Parsed, ...]
-    layout: Layout
+    layouts: tuple[Layout, ...]
     load: Callable[[int], Parsed]
     shots: tuple[Shot, ...]
     flags: tuple[Flag, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """What all instances share, with the most bits that any of them stores."""
+        return replace(self.layouts[0], stored=max(one.stored for one in self.layouts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +79,7 @@ def read_instance(content: bytes, options: Options) -> Image:
     found = laid_out(parsed, options)
     with decoding("DICOM"):
         shots = tuple(Shot(0, frame, place_of(frame, 0)) for frame in frames_of(parsed.dataset, found))
-    return image_of(Material((parsed,), found, lambda _: parsed, shots), options)
+    return image_of(Material((parsed,), (found,), lambda _: parsed, shots), options)
 
 
 def laid_out(parsed: Parsed, options: Options) -> Layout:
@@ -94,8 +99,8 @@ def image_of(material: Material, options: Options) -> Image:
         facts, (tissue, tissue_flags) = facts_of(first), tissue_of(first.dataset, material.layout)
         spacing = spacing_of(first, tissue)
         stored = filled(_decoded(material, order), len(order.shots))
-        little, raw = material.headers[0].little, facts.modality in options.raw
-        shown = seen(stored, [shot.frame for shot in order.shots], material.layout, little=little, raw=raw)
+        views = [View(shot.frame, material.headers[shot.instance].little) for shot in order.shots]
+        shown = seen(stored, views, material.layout, raw=facts.modality in options.raw)
     assumed = tuple(ASSUMED for one in material.headers if one.assumed)
     flags = (*assumed, *material.flags, *facts.flags, *tissue_flags, *spacing.flags, *order.flags, *shown.flags)
     return Image(
@@ -132,10 +137,10 @@ def _ordered(material: Material, options: Options) -> _Order:
 def _decoded(material: Material, order: _Order) -> Iterator[NDArray[Any]]:
     """The frames in order; of each instance only those wanted."""
     if len(material.headers) == 1:
-        yield from frames(material.load(0), material.layout, [shot.frame.number - 1 for shot in order.shots])
+        yield from frames(material.load(0), material.layouts[0], [shot.frame.number - 1 for shot in order.shots])
         return
     for shot in order.shots:
-        yield from frames(material.load(shot.instance), material.layout, [0])
+        yield from frames(material.load(shot.instance), material.layouts[shot.instance], [0])
 
 
 def _region_note(tissue: Tissue | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from service.errors import InputError, UnusableImage, counted
 from service.formats.dicom import Material, Shot, image_of, laid_out, read_instance
 from service.formats.dicom_geometry import place_of
-from service.formats.dicom_layout import Layout
+from service.formats.dicom_layout import GREY, Layout
 from service.formats.dicom_parse import Parsed, parse
 from service.formats.functional_groups import Frame
 from service.formats.guard import decoding
@@ -36,7 +36,7 @@ def read_slices(count: int, load: Load, options: Options) -> Image:
         shots = tuple(_shot(header, at) for at, header in enumerate(chosen))
     options.limits.check_volume(layouts[0].frame_bytes * len(kept))
     flags = _copies(count - len(kept))
-    return image_of(Material(chosen, layouts[0], lambda at: parse(load(kept[at])), shots, flags), options)
+    return image_of(Material(chosen, tuple(layouts), lambda at: parse(load(kept[at])), shots, flags), options)
 
 
 def series_of(head: bytes) -> str | None:
@@ -87,12 +87,17 @@ def _check_one_series(headers: Sequence[Parsed], layouts: Sequence[Layout]) -> N
             f"{counted(loose, 'file')} of {len(headers)} that {'are' if loose > 1 else 'is'} no slice of a volume",
             "Send each picture alone.",
         )
-    shapes = {replace(one, stored=0, high=0) for one in layouts}
+    shapes = {_shape(one) for one in layouts}
     if len(shapes) > 1:
         raise _mixed(f"slices of {len(shapes)} sizes or kinds", "Take localisers and reports out of the series.")
     placed = [place for place in places if place is not None]
     if not all(one.parallel(placed[0]) for one in placed):
         raise _mixed("slices of several orientations or spacings", "Take localisers out of the series.")
+
+
+def _shape(one: Layout) -> Layout:
+    """What slices of one volume share: grey is read by each one's own bits, colour by those of all."""
+    return replace(one, stored=0, high=0) if one.photometric in GREY else one
 
 
 def _mixed(found: str, remedy: str) -> UnusableImage:

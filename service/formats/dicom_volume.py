@@ -22,6 +22,14 @@ Voxels = NDArray[Any] | SlabReader
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """One frame's attributes, and whether its instance is in little endian: look-up tables are kept as bytes."""
+
+    frame: Frame
+    little: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Seen:
     """Voxels (depth, height, width, channels), with notes on how they came about."""
 
@@ -43,13 +51,13 @@ def filled(planes: Iterable[NDArray[Any]], count: int) -> NDArray[Any]:
     return stored
 
 
-def seen(stored: NDArray[Any], frames: Sequence[Frame], layout: Layout, *, little: bool, raw: bool) -> Seen:
+def seen(stored: NDArray[Any], views: Sequence[View], layout: Layout, *, raw: bool) -> Seen:
     """Stored frames as their windows show them, or with ``raw`` as they were measured."""
     if layout.photometric in COLOUR:
         return _colour(stored, layout)
     if layout.photometric == PALETTE:
-        return _palette(stored, frames[0], layout, little)
-    found = [display_of(frame, layout, little) for frame in frames]
+        return _palette(stored, views, layout)
+    found = [display_of(view.frame, layout, view.little) for view in views]
     flags = tuple(dict.fromkeys(flag for _, some in found for flag in some))
     displays = _one_depth([display for display, _ in found])
     if raw:
@@ -129,9 +137,10 @@ def _colour(stored: NDArray[Any], layout: Layout) -> Seen:
     return Seen(stored, notes)
 
 
-def _palette(stored: NDArray[Any], frame: Frame, layout: Layout, little: bool) -> Seen:
-    palette = palette_of(frame.dataset, layout, little)
-    grey = all(np.array_equal(palette[0].entries, one.entries) for one in palette)
-    used = palette[:1] if grey else palette
-    voxels = np.stack([coloured(plane, used) for plane in stored])
+def _palette(stored: NDArray[Any], views: Sequence[View], layout: Layout) -> Seen:
+    instances = {id(view.frame.dataset): view for view in views}
+    palettes = {key: palette_of(view.frame.dataset, layout, view.little) for key, view in instances.items()}
+    grey = all(np.array_equal(one[0].entries, lut.entries) for one in palettes.values() for lut in one)
+    used = [palettes[id(view.frame.dataset)][: 1 if grey else 3] for view in views]
+    voxels = np.stack([coloured(plane, palette) for plane, palette in zip(stored, used, strict=True)])
     return Seen(voxels, ("palette expanded", *(("equal channels kept as one",) if grey else ())))

@@ -72,6 +72,50 @@ def test_slices_of_one_file_each_keep_their_own_window() -> None:
     assert "modality transformation and window of each slice" in image.notes
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_slices_keep_the_bits_that_each_of_them_stores(order: tuple[int, int]) -> None:
+    """Bits Stored and High Bit stand in each instance (PS3.3 C.7.6.3); what lies above the stored ones is no value."""
+    about = ({"BitsStored": 12, "HighBit": 11}, {"BitsStored": 16, "HighBit": 15})
+    planes = (ramp(12, 10) | 0xF000, ramp(12, 10) + 5000)
+    slices = [
+        saved(instance(plane, Modality="MR", **bits, **placed((0, 0, z), AXIAL)))
+        for z, (plane, bits) in enumerate(zip(planes, about, strict=True))
+    ]
+    image = read([slices[z] for z in order], Options(raw=frozenset(("MR",))))
+    np.testing.assert_array_equal(image.slab(0, 2)[..., 0], [ramp(12, 10), ramp(12, 10) + 5000])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_slices_of_several_depths_without_a_window_share_one_span(order: tuple[int, int]) -> None:
+    planes = (ramp(12, 10) % np.uint16(200), ramp(12, 10) + np.uint16(3000))
+    slices = [
+        saved(instance(plane, Modality="MR", BitsStored=bits, HighBit=bits - 1, **placed((0, 0, z), AXIAL)))
+        for z, (plane, bits) in enumerate(zip(planes, (8, 12), strict=True))
+    ]
+    image = read([slices[z] for z in order])
+    top = int(planes[1].max())
+    assert image.slab(0, 2).dtype == np.uint16
+    np.testing.assert_allclose(image.slab(0, 2)[..., 0], np.stack(planes) / top * 65535, atol=0.5)
+
+
+def test_slices_of_one_series_each_keep_their_own_palette() -> None:
+    def table(values: range) -> bytes:
+        return np.array(values, np.uint8).tobytes()
+
+    channels = [(range(256), range(255, -1, -1), range(256)), (range(255, -1, -1), range(256), range(256))]
+    slices = []
+    for z, luts in enumerate(channels):
+        about: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR", **placed((0, 0, z), AXIAL)}
+        for name, lut in zip(("Red", "Green", "Blue"), luts, strict=True):
+            about[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
+            about[f"{name}PaletteColorLookupTableData"] = table(lut)
+        slices.append(saved(instance((ramp(12, 10) % 251).astype(np.uint8), **about)))
+    image = read(slices)
+    index = ramp(12, 10) % 251
+    np.testing.assert_array_equal(image.slab(0, 1)[0], np.stack([index, 255 - index, index], -1))
+    np.testing.assert_array_equal(image.slab(1, 2)[0], np.stack([255 - index, index, index], -1))
+
+
 def test_a_missing_slice_is_flagged_and_leaves_no_volume() -> None:
     files = mr_slices(volume(6))
     image = read([*files[:2], *files[3:]])
