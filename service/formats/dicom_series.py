@@ -80,6 +80,10 @@ def _check_one_series(headers: Sequence[Parsed], layouts: Sequence[Layout]) -> N
     series = {str(header.dataset.get("SeriesInstanceUID", "")) for header in headers}
     if len(series) > 1:
         raise _mixed(f"{len(series)} series", "Send each series alone.")
+    # Positions of two frames of reference do not compare (PS3.3 C.7.4.1.1.1).
+    spaces = {str(header.dataset.get("FrameOfReferenceUID") or "") for header in headers}
+    if len(spaces) > 1:
+        raise _mixed(f"slices in {len(spaces)} frames of reference", "Send those of each frame of reference alone.")
     places = [place_of(Frame(header.dataset, 1), 0) for header in headers]
     loose = sum(place is None or one.frames > 1 for place, one in zip(places, layouts, strict=True))
     if len(headers) > 1 and loose:

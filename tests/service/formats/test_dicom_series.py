@@ -202,6 +202,7 @@ def test_one_place_over_time_is_a_cine() -> None:
         ({"ImagePositionPatient": None}, "1 file of 6 that is no slice of a volume"),
         ({"NumberOfFrames": 1, "Rows": 6, "Columns": 20}, "slices of 2 sizes"),
         (placed((40, 0, 3), AXIAL), "beside each other"),
+        ({"FrameOfReferenceUID": "1.2.3.9"}, "slices in 2 frames of reference"),
     ],
 )
 def test_mixtures_are_refused(others: dict[str, Any], found: str) -> None:
