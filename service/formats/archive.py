@@ -19,8 +19,10 @@ from service.formats.limits import Limits
 
 MAGIC, EMPTY = b"PK\x03\x04", b"PK\x05\x06"
 MAX_ENTRIES = 10_000
-# Smaller entries may be as empty as they like.
+# A zip that is smaller counts as one of this size when it is asked how far it grows.
 RATIO, RATIO_FROM = 100, 1 << 20
+# Smaller entries may be as empty as they like: a blank slice of 4096 x 3328 in 16 bit is.
+EMPTY_UP_TO = 32 << 20
 OUTWARD = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0")
 # What archives bring along that nobody put there.
 CLUTTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|DICOMDIR$)", re.IGNORECASE)
@@ -32,7 +34,7 @@ HEAD = 1024
 class Archive:
     """The files of a zip, by number."""
 
-    content: bytes
+    zip: ZipFile
     entries: tuple[ZipInfo, ...]
 
     def __len__(self) -> int:
@@ -50,7 +52,7 @@ class Archive:
         return whole
 
     def _read(self, number: int, count: int) -> bytes:
-        with decoding("zip"), ZipFile(io.BytesIO(self.content)) as archive, archive.open(self.entries[number]) as file:
+        with decoding("zip"), self.zip.open(self.entries[number]) as file:
             return file.read(count)
 
 
@@ -66,7 +68,8 @@ def opened(content: bytes, limits: Limits) -> Archive:
     ``zip_empty`` or ``malformed``.
     """
     with decoding("zip"):
-        entries = _directory(content)
+        archive = _directory(content)
+        entries = archive.infolist()
         for entry in entries:
             _check_entry(entry)
         _check_places(entries, len(content))
@@ -74,7 +77,7 @@ def opened(content: bytes, limits: Limits) -> Archive:
         _check_sizes(files, limits)
     if not files:
         raise UnusableImage("a zip without files", "the slices of one series", "Zip the files themselves.", "zip_empty")
-    return Archive(content, tuple(files))
+    return Archive(archive, tuple(files))
 
 
 def bundled(files: Sequence[bytes]) -> bytes:
@@ -86,15 +89,16 @@ def bundled(files: Sequence[bytes]) -> bytes:
     return stream.getvalue()
 
 
-def _directory(content: bytes) -> list[ZipInfo]:
+def _directory(content: bytes) -> ZipFile:
+    """The zip, opened once for all of its files: each opening reads the whole directory."""
     try:
-        with ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
+        archive = ZipFile(io.BytesIO(content))
     except (BadZipFile, zlib.error, EOFError):
         raise malformed("zip") from None
-    if len(entries) > MAX_ENTRIES:
-        raise TooLarge(f"a zip of {len(entries)} entries", f"at most {MAX_ENTRIES}", "Send one series a zip.")
-    return entries
+    count = len(archive.infolist())
+    if count > MAX_ENTRIES:
+        raise TooLarge(f"a zip of {count} entries", f"at most {MAX_ENTRIES}", "Send one series a zip.")
+    return archive
 
 
 def _check_entry(entry: ZipInfo) -> None:
@@ -121,12 +125,15 @@ def _check_places(entries: Sequence[ZipInfo], size: int) -> None:
 
 
 def _check_sizes(files: Sequence[ZipInfo], limits: Limits) -> None:
-    total = sum(entry.file_size for entry in files)
-    most = limits.max_volume_bytes
-    bomb = any(one.file_size > max(RATIO_FROM, RATIO * one.compress_size) for one in files)
-    if total > most or bomb:
+    total, most = sum(entry.file_size for entry in files), limits.max_volume_bytes
+    if total > most:
         raise TooLarge(
-            f"{counted(len(files), 'file')} of {total} bytes in a zip{', most of them nothing' if bomb else ''}",
-            f"at most {most} bytes, and {RATIO} for one in the zip",
-            "Send one series a zip.",
+            f"{counted(len(files), 'file')} of {total} bytes together", f"at most {most} bytes", "Send fewer slices."
         )
+    for entry in files:
+        if entry.file_size > max(EMPTY_UP_TO, RATIO * entry.compress_size):
+            raise TooLarge(
+                f"a file in a zip that grows from {entry.compress_size} to {entry.file_size} bytes",
+                f"at most {EMPTY_UP_TO} bytes, or {RATIO} for one in the zip",
+                "Send the file itself.",
+            )

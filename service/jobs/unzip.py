@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from service.errors import InputError, TooLarge, UnusableImage
-from service.formats.archive import CLUTTER, ENCRYPTED, RATIO, RATIO_FROM, is_zip
+from service.formats.archive import CLUTTER, EMPTY_UP_TO, ENCRYPTED, RATIO, RATIO_FROM, is_zip
 from service.formats.dicom_parse import is_dicom
 from service.formats.guard import decoding, malformed
 from service.formats.sniff import HEAD_BYTES
@@ -169,10 +169,10 @@ def _error(entry: ZipInfo) -> InputError | None:
         return UnusableImage("a link to another file", "the file itself", "Zip the files themselves.", "zip_unsafe")
     if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         return malformed("zip", "in an unusual compression")
-    if entry.file_size > max(RATIO_FROM, RATIO * entry.compress_size):
+    if entry.file_size > max(EMPTY_UP_TO, RATIO * entry.compress_size):
         return TooLarge(
-            f"a file of {entry.file_size} bytes in a zip, most of them nothing",
-            f"at most {RATIO} bytes for one in the zip",
+            f"a file in a zip that grows from {entry.compress_size} to {entry.file_size} bytes",
+            f"at most {EMPTY_UP_TO} bytes, or {RATIO} for one in the zip",
             "Send the file itself.",
         )
     return None

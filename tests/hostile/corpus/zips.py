@@ -104,6 +104,7 @@ REFUSED: Files = {
     "zip of nothing": lambda: zipped({}),
     "zip of a folder": lambda: zipped({"folder/": b""}),
     "zip of texts": lambda: zipped({f"{CANARY}.txt": CANARY.encode() * 10}),
+    "zip of 9999 texts": lambda: zipped({f"{number}.txt": b"x" for number in range(9999)}),
     "zip of a picture and a series": lambda: zipped({"a.png": pngs.picture(), "b.dcm": dicoms.picture()}),
     "zip of two series": lambda: zipped(
         {"a.dcm": _slice(0), "b.dcm": dicoms.written(dicoms.dataset(SeriesInstanceUID="9.9", Modality="MR"))}

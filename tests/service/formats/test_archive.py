@@ -117,8 +117,20 @@ def test_a_bomb_is_never_inflated() -> None:
 
 def test_more_than_the_budget_in_many_small_files() -> None:
     files = [(f"{number}.dcm", np.random.default_rng(number).bytes(3000)) for number in range(4)]
-    with pytest.raises(InputError, match="4 files of 12000 bytes in a zip; wanted at most 10000"):
+    with pytest.raises(InputError, match="4 files of 12000 bytes together; wanted at most 10000"):
         opened(zipped(*files), Limits(max_volume_bytes=10_000))
+
+
+def test_blank_slices_are_read() -> None:
+    """They deflate a thousandfold, as bombs do."""
+    files = mr_slices(np.zeros((3, 1024, 1024), np.uint16))
+    image = read_image(zipped(*((f"{number}.dcm", file) for number, file in enumerate(files))))
+    assert image.voxels.shape == (3, 1024, 1024, 1)
+
+
+def test_a_file_that_grows_too_far_is_named_by_both_sizes() -> None:
+    with pytest.raises(InputError, match=r"grows from \d+ to 33554433 bytes; wanted at most 33554432 bytes, or 100 for"):
+        opened(zipped(("a", bytes((32 << 20) + 1))), DEFAULT_LIMITS)
 
 
 def test_too_many_entries() -> None:
