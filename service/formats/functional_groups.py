@@ -11,6 +11,10 @@ from pydicom import Dataset
 from service.formats.dicom_layout import Layout
 from service.formats.guard import malformed
 
+# In classic DICOM the Image Plane module is of instances with a single frame (PS3.3 C.7.6.2), though many writers put
+# one position before several frames.
+OF_ONE_FRAME = ("PlanePositionSequence",)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frame:
@@ -20,13 +24,14 @@ class Frame:
     number: int
 
     def group(self, macro: str) -> Dataset:
-        """The macro's item for this frame, the one all frames share, or the data set itself."""
+        """The macro's item for this frame, the one all frames share, or the data set itself where it can be of one."""
         for groups in (self._own(), self.dataset.get("SharedFunctionalGroupsSequence")):
             sequence = groups[0].get(macro) if groups else None
             if sequence:
                 item: Dataset = sequence[0]
                 return item
-        return self.dataset
+        several = macro in OF_ONE_FRAME and int(self.dataset.get("NumberOfFrames") or 1) > 1
+        return Dataset() if several else self.dataset
 
     def value(self, macro: str, name: str) -> Any:
         """An attribute of a macro, None where it is missing or empty."""

@@ -243,7 +243,7 @@ def test_frames_of_an_enhanced_instance_are_sorted() -> None:
     image = read_instance(saved(made), Options(raw=frozenset(("MR",))))
     np.testing.assert_array_equal(image.slab(0, 5)[..., 0], volume())
     assert image.source.dicom.frames == ((0, 2), (0, 4), (0, 5), (0, 1), (0, 3))
-    assert (image.source.dicom.multi_frame, image.spacing) == (True, (2.0, 0.7, 0.5))
+    assert image.spacing == (2.0, 0.7, 0.5)
     np.testing.assert_allclose(image.source.at(2, 3, 4), (1.0, 2.1, 8.0))
 
 
@@ -280,6 +280,21 @@ def test_fewer_descriptions_than_frames() -> None:
 def test_frames_without_a_place(about: dict[str, Any], axis: str, flagged: bool) -> None:
     image = read_instance(saved(instance(volume(), **about)), NONE)
     assert (image.depth_axis, "frames_unplaced" in codes(image)) == (axis, flagged)
+
+
+@pytest.mark.parametrize(
+    ("about", "axis", "flagged"),
+    [({"Modality": "US"}, "time", False), ({"Modality": "NM"}, "none", True), ({}, "none", True)],
+)
+def test_the_one_position_of_a_classic_multi_frame_instance_places_none_of_its_frames(
+    about: dict[str, Any], axis: str, flagged: bool
+) -> None:
+    """Image Plane (PS3.3 C.7.6.2) is of single frames; more of them have places in functional groups (C.7.6.16)."""
+    one = {**placed((0, 0, 5), AXIAL), "SpacingBetweenSlices": decimal(2)[0], "FrameOfReferenceUID": "1.2.9"}
+    image = read_instance(saved(instance(volume(), **one, **about)), NONE)
+    assert (image.depth, image.depth_axis, "frames_unplaced" in codes(image)) == (5, axis, flagged)
+    assert (image.spacing, image.source.affine) == ((None, 0.7, 0.5), None)
+    assert "orientation_unusable" not in codes(image)
 
 
 def test_a_phase_of_a_picture_is_refused() -> None:
