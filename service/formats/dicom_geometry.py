@@ -7,28 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BadParameter, UnusableImage, counted
+from service.formats.dicom_phases import Keys, phases_of, telling
 from service.formats.functional_groups import Frame
 from service.image import DepthAxis
 from service.source import Affine, Flag
 
 Vector = NDArray[np.float64]
-# What may tell two slices at one place apart, the surest first: (macro, attribute).
-PHASES = (
-    ("FrameContentSequence", "TemporalPositionIndex"),
-    ("FrameContentSequence", "TemporalPositionIdentifier"),
-    ("FrameContentSequence", "FrameAcquisitionNumber"),
-    ("FrameContentSequence", "AcquisitionNumber"),
-    ("FrameContentSequence", "TriggerTime"),
-    ("FrameContentSequence", "AcquisitionTime"),
-    ("MREchoSequence", "EffectiveEchoTime"),
-    ("MREchoSequence", "EchoTime"),
-)
 # mm below which two slices lie at one place; share of the usual distance by which one may be off.
 SAME_PLACE, UNEVEN = 1e-3, 0.05
 # Difference of direction cosines from which on two slices are not parallel, and how far their lengths may be off.
@@ -45,7 +34,7 @@ class Place:
     rows_along: Vector
     columns_along: Vector
     pixel: tuple[float, float] | None
-    phases: tuple[Any, ...]
+    phases: Keys
 
     @property
     def normal(self) -> Vector:
@@ -91,9 +80,8 @@ def place_of(frame: Frame, instance: int) -> Place | None:
     if np.abs(np.array(lengths) - 1).max() > UNIT or abs(rows_along @ columns_along) > UNIT:
         return None
     pixel = frame.numbers("PixelMeasuresSequence", "PixelSpacing", 2)
-    phases = tuple(frame.value(*one) for one in PHASES)
     usable = (pixel[0], pixel[1]) if pixel and min(pixel) > 0 else None
-    return Place(instance, frame.number, np.array(position), rows_along, columns_along, usable, phases)
+    return Place(instance, frame.number, np.array(position), rows_along, columns_along, usable, phases_of(frame))
 
 
 def stacked(places: Sequence[Place], phase: int | None) -> Stack:
@@ -117,7 +105,7 @@ def check_phase(phase: int | None, count: int) -> None:
     """Raises BadParameter for a phase there is not, and where one of several must be named."""
     if phase is None and count > 1:
         raise BadParameter(
-            f"{count} volumes at one place (time points or echoes)",
+            f"{count} volumes at one place (time points, echoes or b-values)",
             "one of them",
             f"Choose one with the parameter `phase`, 0 to {count - 1}.",
             "needs_phase",
@@ -137,13 +125,11 @@ def _at_one_place(ordered: Sequence[Place]) -> list[list[Place]]:
 
 
 def _by_phase(groups: Sequence[Sequence[Place]]) -> list[list[Place]]:
-    """Each group sorted by the first attribute that gives all of its slices, in all groups, values of their own."""
-    count = len(groups[0])
-    if all(len(group) == count for group in groups):
-        for key in range(len(PHASES)):
-            values = [[one.phases[key] for one in group] for group in groups]
-            if all(None not in row and len({str(v) for v in row}) == count for row in values):
-                return [sorted(group, key=lambda one: one.phases[key]) for group in groups]
+    """Each group sorted by what tells the slices of all groups apart."""
+    if len({len(group) for group in groups}) == 1:
+        key = telling([[one.phases for one in group] for group in groups])
+        if key is not None:
+            return [sorted(group, key=lambda one: key(one.phases)) for group in groups]
     slices, places = counted(sum(map(len, groups)), "slice"), counted(len(groups), "place")
     raise UnusableImage(
         f"{slices} at {places}, and nothing that tells them apart",

@@ -20,7 +20,17 @@ from service.formats.limits import Limits
 from service.formats.options import Options
 from service.formats.read import read_image
 from service.image import Image, Region
-from tests.service.formats.dicom_files import decimal, enhanced_mr, instance, mr_slices, placed, ramp, saved
+from tests.service.formats.dicom_files import (
+    decimal,
+    enhanced_mr,
+    instance,
+    item,
+    mr_slices,
+    placed,
+    ramp,
+    saved,
+    written,
+)
 
 NONE = Options()
 AXIAL = (1, 0, 0, 0, 1, 0)
@@ -129,6 +139,13 @@ def test_uneven_distances_are_flagged() -> None:
     assert "uneven_slices" in codes(read(files))
 
 
+def edited(file: bytes, **about: Any) -> bytes:
+    made = dcmread(io.BytesIO(file))
+    for name, value in about.items():
+        setattr(made, name, value)
+    return written(made)
+
+
 def test_a_copy_of_a_slice_is_used_once() -> None:
     files = mr_slices(volume())
     image = read([*files, files[2], files[2]])
@@ -162,6 +179,9 @@ def phased(**about: Any) -> list[bytes]:
         {"EchoTime": (decimal(1.2)[0], decimal(2.4)[0])},
         {"AcquisitionTime": ("101010", "101510")},
         {"AcquisitionNumber": (3, 3), "AcquisitionTime": ("101010", "101510")},
+        {"DiffusionBValue": (0.0, 800.0)},
+        {"DiffusionBValue": (0.0, 800.0), "AcquisitionTime": ("101510", "101010")},
+        {"DiffusionBValue": (800.0, 800.0), "DiffusionGradientOrientation": ([0.0, 0, 1], [1.0, 0, 0])},
     ],
 )
 def test_phases_are_told_apart_and_one_is_chosen(about: dict[str, Any]) -> None:
@@ -170,11 +190,41 @@ def test_phases_are_told_apart_and_one_is_chosen(about: dict[str, Any]) -> None:
         image = read(files, Options(phase=phase, raw=raw))
         assert levels(image) == [1000 * phase, 1000 * phase + 100, 1000 * phase + 200]
         assert f"phase {phase} of 2" in image.notes
-    with pytest.raises(BadParameter, match=r"Found 2 volumes at one place .*phase`, 0 to 1") as caught:
+    with pytest.raises(BadParameter, match=r"Found 2 volumes at one place .*b-values.*phase`, 0 to 1") as caught:
         read(files)
     assert caught.value.code == "needs_phase"
     with pytest.raises(BadParameter, match="phase=2; wanted 0 to 1"):
         read(files, Options(phase=2))
+
+
+def test_b_values_come_in_order_whatever_the_order_of_acquisition() -> None:
+    """b = 0 has no direction; of each higher one there are several (PS3.3 C.8.13.5.9)."""
+    along: tuple[dict[str, Any], ...] = (
+        {"DiffusionBValue": 800.0, "DiffusionGradientOrientation": [1.0, 0, 0]},
+        {"DiffusionBValue": 0.0},
+        {"DiffusionBValue": 800.0, "DiffusionGradientOrientation": [0.0, 1, 0]},
+    )
+    volumes = [mr_slices(volume(3) + 1000 * number, **one) for number, one in enumerate(along)]
+    # The times of one slice are in another order than those of the next one.
+    files = [
+        edited(slices[z], AcquisitionTime=f"1010{(number + z) % 3:02}")
+        for number, slices in enumerate(volumes)
+        for z in range(3)
+    ]
+    for phase, number in enumerate((1, 2, 0)):
+        image = read(files, Options(phase=phase, raw=frozenset(("MR",))))
+        assert levels(image) == [1000 * number, 1000 * number + 100, 1000 * number + 200]
+
+
+def test_volumes_that_only_two_attributes_together_tell_apart() -> None:
+    both = [(0, 1), (0, 2), (800, 1), (800, 2)]
+    files = []
+    for number, (b_value, time) in enumerate(both):
+        about = {"DiffusionBValue": float(b_value), "TemporalPositionIdentifier": time}
+        files += mr_slices(volume(3) + 1000 * number, **about)
+    for phase in range(4):
+        image = read(files[::-1], Options(phase=phase, raw=frozenset(("MR",))))
+        assert levels(image) == [1000 * phase, 1000 * phase + 100, 1000 * phase + 200]
 
 
 def test_slices_at_one_place_that_nothing_tells_apart() -> None:
@@ -254,6 +304,19 @@ def test_phases_of_an_enhanced_instance() -> None:
     assert levels(read_instance(content, Options(phase=1, raw=frozenset(("MR",))))) == [1000, 1100, 1200]
     with pytest.raises(BadParameter, match="2 volumes at one place"):
         read_instance(content, NONE)
+
+
+def test_b_values_of_an_enhanced_instance() -> None:
+    made = enhanced_mr(np.concatenate([volume(3) + 1000, volume(3)]), [(0, 0, 2 * z) for z in (0, 1, 2)] * 2)
+    direction = item(DiffusionGradientOrientation=[0.0, 0.0, 1.0])
+    for number, group in enumerate(made.PerFrameFunctionalGroupsSequence):
+        diffusion = item(DiffusionBValue=800.0 if number < 3 else 0.0)
+        if number < 3:
+            diffusion.DiffusionGradientDirectionSequence = [direction]
+        group.MRDiffusionSequence = [diffusion]
+    content = saved(made)
+    for phase in (0, 1):
+        assert levels(read_instance(content, Options(phase=phase, raw=frozenset(("MR",)))))[0] == 1000 * phase
 
 
 def test_windows_and_rescaling_of_single_frames() -> None:
