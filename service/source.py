@@ -6,7 +6,6 @@ that shows them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,11 +45,6 @@ class DicomSource:
     def instance(self, z: int) -> Dataset:
         """The data set that slice ``z`` of the image is in."""
         return self.headers[self.frames[z][0]]
-
-    @property
-    def multi_frame(self) -> bool:
-        """Whether the slices are frames of one instance that counts its frames."""
-        return len(self.headers) == 1 and "NumberOfFrames" in self.headers[0]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,14 +93,12 @@ class Source:
             where the file does not place its voxels in a patient.
         dicom: the instances, where the source is DICOM.
         stored: the layout of the file, where the source is NIfTI or NRRD.
-        facts: further strings for outputs, e.g. ``intent`` (FOR PROCESSING) or ``burned_in`` (YES, NO).
     """
 
     kind: SourceKind
     affine: Affine | None = None
     dicom: DicomSource | None = None
     stored: Stored | None = None
-    facts: Mapping[str, str] | None = None
 
     def at(self, x: float, y: float, z: float) -> tuple[float, float, float] | None:
         """Where voxel (x, y, z) of the image lies in the patient, mm LPS; None where unknown."""

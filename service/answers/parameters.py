@@ -14,6 +14,7 @@ from service import engine
 from service.cascade import check_probability
 from service.errors import BadParameter
 from service.formats.dicom_object import SegType
+from service.formats.lengths import LEAST_MM
 from service.formats.limits import Limits
 from service.formats.options import Options
 from service.image import Image, Point, Region
@@ -65,10 +66,10 @@ def _spacing(text: object) -> tuple[float, ...]:
         values = [float(part) for part in str(text).split(",")]
     except ValueError:
         values = []
-    if len(values) not in (1, 2, 3) or not all(0 < value <= MAX_SPACING for value in values):
+    if len(values) not in (1, 2, 3) or not all(LEAST_MM <= value <= MAX_SPACING for value in values):
         raise BadParameter(
             f"spacing={text!s:.60}",
-            f"one number, y,x or z,y,x in millimetres per pixel, above 0 and at most {MAX_SPACING:g}",
+            f"one number, y,x or z,y,x in millimetres per pixel, {LEAST_MM:f} to {MAX_SPACING:g}",
             "Write for example spacing=0.1, spacing=0.1,0.08 or spacing=2,0.7,0.7.",
         )
     return tuple(values) if len(values) > 1 else (values[0], values[0])

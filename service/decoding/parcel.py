@@ -81,7 +81,6 @@ def _packed_source(source: Source, pieces: list[Buffer]) -> Json:
     return {
         "kind": source.kind,
         "affine": source.affine,
-        "facts": dict(source.facts) if source.facts is not None else None,
         "dicom": _packed_dicom(source.dicom, pieces) if source.dicom else None,
         "stored": _packed_stored(source.stored, pieces) if source.stored else None,
     }
@@ -93,7 +92,6 @@ def _unpacked_source(head: Json, pieces: list[memoryview]) -> Source:
         affine=_matrix(head["affine"]) if head["affine"] is not None else None,
         dicom=_unpacked_dicom(head["dicom"], pieces) if head["dicom"] else None,
         stored=_unpacked_stored(head["stored"], pieces) if head["stored"] else None,
-        facts=head["facts"],
     )
 
 

@@ -11,12 +11,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.formats.dicom_facts import ASSUMED, Facts, facts_of
-from service.formats.dicom_geometry import Place, Stack, check_phase, place_of, stacked
+from service.formats.dicom_facts import ASSUMED, facts_of
+from service.formats.dicom_geometry import (
+    ORIENTATION_UNUSABLE,
+    Place,
+    Stack,
+    check_phase,
+    misplaced,
+    place_of,
+    stacked,
+)
 from service.formats.dicom_layout import Layout, layout
 from service.formats.dicom_parse import Parsed, parse
 from service.formats.dicom_pixels import check_syntax, frames
-from service.formats.dicom_spacing import Spacing, Tissue, spacing_of, tissue_of
+from service.formats.dicom_spacing import Tissue, spacing_of, tissue_of
 from service.formats.dicom_volume import View, filled, seen
 from service.formats.functional_groups import Frame, frames_of
 from service.formats.guard import decoding
@@ -102,7 +110,8 @@ def image_of(material: Material, options: Options) -> Image:
         views = [View(shot.frame, material.headers[shot.instance].little) for shot in order.shots]
         shown = seen(stored, views, material.layout, raw=facts.modality in options.raw)
     assumed = tuple(ASSUMED for one in material.headers if one.assumed)
-    flags = (*assumed, *material.flags, *facts.flags, *tissue_flags, *spacing.flags, *order.flags, *shown.flags)
+    nowhere = tuple(ORIENTATION_UNUSABLE for shot in order.shots if misplaced(shot.frame, shot.place))
+    flags = (*assumed, *material.flags, *facts.flags, *tissue_flags, *spacing.flags, *nowhere, *order.flags)
     return Image(
         shown.voxels,
         spacing=(order.stack.step if order.stack else None, *(spacing.plane or (None, None))),
@@ -113,8 +122,8 @@ def image_of(material: Material, options: Options) -> Image:
         view=facts.view,
         notes=(*shown.notes, *_region_note(tissue), *_phase_note(order, options)),
         focus=_focus(tissue, len(order.shots)),
-        flags=tuple(dict.fromkeys(flags)),
-        source=_source(material, order, facts, spacing),
+        flags=tuple(dict.fromkeys((*flags, *shown.flags))),
+        source=_source(material, order),
     )
 
 
@@ -155,8 +164,8 @@ def _focus(tissue: Tissue | None, depth: int) -> Region | None:
     return Region(*tissue.region.box, 0, depth) if tissue else None
 
 
-def _source(material: Material, order: _Order, facts: Facts, spacing: Spacing) -> Source:
+def _source(material: Material, order: _Order) -> Source:
     headers = tuple(one.dataset for one in material.headers)
     numbers = tuple((shot.instance, shot.frame.number) for shot in order.shots)
     affine = order.stack.affine if order.stack else None
-    return Source("dicom", affine, DicomSource(headers, numbers), facts=facts.more)
+    return Source("dicom", affine, DicomSource(headers, numbers))

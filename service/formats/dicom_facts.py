@@ -5,7 +5,6 @@ Every text here comes from a list of ours: attributes hold whatever somebody typ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydicom import Dataset
@@ -47,30 +46,27 @@ LOSSY = Flag("lossy", "The pixels were compressed with loss before they came her
 
 @dataclass(frozen=True)
 class Facts:
-    """What may be repeated in an answer, and ``more`` for outputs."""
+    """What may be repeated in an answer."""
 
     modality: str | None
     laterality: str | None
     view: str | None
     flags: tuple[Flag, ...]
-    more: Mapping[str, str]
 
 
 def facts_of(frame: Frame) -> Facts:
     """Facts of the first frame."""
     dataset = frame.dataset
     modality = _listed(dataset.get("Modality"), MODALITIES)
-    processing = _is_for_processing(dataset)
     burned = _listed(dataset.get("BurnedInAnnotation"), ("YES", "NO"))
-    flags = [FOR_PROCESSING] if processing else []
+    flags = [FOR_PROCESSING] if _is_for_processing(dataset) else []
     if burned == "YES":
         flags.append(BURNED_IN)
     elif burned is None and modality in TEXT_LIKELY:
         flags.append(MAY_BE_BURNED_IN)
     if str(dataset.get("LossyImageCompression", "")) == "01":
         flags.append(LOSSY)
-    more = {"intent": "FOR PROCESSING" if processing else "FOR PRESENTATION", "burned_in": burned or "unknown"}
-    return Facts(modality, _laterality(frame), _view(dataset), tuple(flags), more)
+    return Facts(modality, _laterality(frame), _view(dataset), tuple(flags))
 
 
 def _is_for_processing(dataset: Dataset) -> bool:

@@ -14,12 +14,18 @@ from numpy.typing import NDArray
 from service.errors import BadParameter, UnusableImage, counted
 from service.formats.dicom_phases import Keys, phases_of, telling
 from service.formats.functional_groups import Frame
+from service.formats.lengths import FARTHEST_MM, plausible
 from service.image import DepthAxis
 from service.source import Affine, Flag
 
 Vector = NDArray[np.float64]
 # mm below which two slices lie at one place; share of the usual distance by which one may be off.
 SAME_PLACE, UNEVEN = 1e-3, 0.05
+ORIENTATION_UNUSABLE = Flag(
+    "orientation_unusable",
+    "The file names a place in the patient that cannot be (axes of no unit length or at no right angle, or a place far"
+    " away): it was looked at as one that names none.",
+)
 # Difference of direction cosines from which on two slices are not parallel, and how far their lengths may be off.
 ANGLE, UNIT = 1e-3, 1e-3
 
@@ -79,9 +85,20 @@ def place_of(frame: Frame, instance: int) -> Place | None:
     lengths = np.linalg.norm(rows_along), np.linalg.norm(columns_along)
     if np.abs(np.array(lengths) - 1).max() > UNIT or abs(rows_along @ columns_along) > UNIT:
         return None
+    if max(map(abs, position)) > FARTHEST_MM:
+        return None
     pixel = frame.numbers("PixelMeasuresSequence", "PixelSpacing", 2)
-    usable = (pixel[0], pixel[1]) if pixel and min(pixel) > 0 else None
+    usable = (pixel[0], pixel[1]) if pixel and all(map(plausible, pixel)) else None
     return Place(instance, frame.number, np.array(position), rows_along, columns_along, usable, phases_of(frame))
+
+
+def misplaced(frame: Frame, place: Place | None) -> bool:
+    """Whether a frame says where it lies, and it cannot lie there."""
+    said = (
+        frame.value("PlanePositionSequence", "ImagePositionPatient"),
+        frame.value("PlaneOrientationSequence", "ImageOrientationPatient"),
+    )
+    return place is None and None not in said
 
 
 def stacked(places: Sequence[Place], phase: int | None) -> Stack:

@@ -12,6 +12,7 @@ from pydicom import Dataset
 
 from service.formats.dicom_layout import Layout
 from service.formats.functional_groups import Frame
+from service.formats.lengths import SPACING_UNUSABLE, plausible
 from service.image import Region, SpacingSource
 from service.source import Flag
 
@@ -20,7 +21,6 @@ FLAT, TISSUE, CENTIMETRE = 1, 1, 3
 MM_PER_CM = 10.0
 # Factors beyond these are slips of the unit.
 MAGNIFICATIONS = (0.5, 5.0)
-SPACING_UNUSABLE = Flag("spacing_unusable", "The spacing in the file is not a positive number, so nothing is in mm.")
 REGION_UNUSABLE = Flag("us_region_unusable", "A marked ultrasound region lies outside of the picture and was ignored.")
 SEVERAL = "The picture shows several regions of tissue; looked at is"
 ALIKE = Flag("multi_region", f"{SEVERAL} the box around all of them.")
@@ -53,7 +53,7 @@ def spacing_of(frame: Frame, tissue: Tissue | None) -> Spacing:
         if found is not None:
             return found
     if tissue is not None and tissue.plane is not None:
-        return Spacing(tissue.plane, "us_region")
+        return _checked(tissue.plane, "us_region", 1.0)
     return Spacing(None, "none")
 
 
@@ -72,9 +72,10 @@ def _imager(frame: Frame) -> Spacing | None:
 
 
 def _checked(found: Sequence[float] | None, source: SpacingSource, factor: float) -> Spacing:
-    if found is None or min(found) <= 0:
+    plane = (found[0] / factor, found[1] / factor) if found else (0.0, 0.0)
+    if not all(map(plausible, plane)):
         return Spacing(None, "none", (SPACING_UNUSABLE,))
-    return Spacing((found[0] / factor, found[1] / factor), source)
+    return Spacing(plane, source)
 
 
 def _magnification(frame: Frame) -> float | None:

@@ -13,6 +13,7 @@ from service.errors import BadParameter, UnknownFormat, UnusableImage, counted
 from service.formats.archive import Archive, bundled, opened
 from service.formats.dicom import read_instance
 from service.formats.dicom_series import read_slices
+from service.formats.lengths import bounded
 from service.formats.nifti import read_nifti
 from service.formats.nrrd import read_nrrd
 from service.formats.options import Options
@@ -40,7 +41,7 @@ def read_image(content: bytes | Sequence[bytes], options: Options = NO_OPTIONS) 
     options.limits.check_bytes(len(content))
     kind = sniff(content)
     image = _from_archive(opened(content, options.limits), options) if kind == "zip" else _one(content, kind, options)
-    return _as_asked(image, options)
+    return _as_asked(bounded(image), options)
 
 
 def _one(content: bytes, kind: str | None, options: Options) -> Image:

@@ -43,14 +43,14 @@ def test_geometry_and_flags() -> None:
         notes=("a", "b"),
         focus=Region(1, 0, 3, 2, 0, 2),
         flags=(Flag("code", "Text."),),
-        source=Source("raster", AFFINE, facts={"intent": "FOR PROCESSING"}),
+        source=Source("raster", AFFINE),
     )
     other = across(image)
     assert vars(replace(other, voxels=VOXELS, source=None)) == vars(replace(image, source=None))
     np.testing.assert_array_equal(np.asarray(other.voxels), VOXELS)
     assert other.source is not None
     np.testing.assert_array_equal(other.source.affine, AFFINE)
-    assert (other.source.kind, other.source.facts) == ("raster", {"intent": "FOR PROCESSING"})
+    assert other.source.kind == "raster"
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "<i4", "<f4", "<f8", "?"])
