@@ -24,7 +24,8 @@ from pydicom.uid import UID
 
 from service import __version__
 from service.engine import Answer
-from service.errors import InputError, UnusableImage
+from service.errors import InputError
+from service.formats.dicom_foreign import copy_to, nameless, series_of, uid_of, value_of
 from service.image import Image
 from service.source import DicomSource, Flag
 
@@ -51,6 +52,8 @@ NO_DATE, NO_TIME = "19000101", "000000"
 # Stands for the object's own UID until its content is known.
 UNNAMED = "2.25.0"
 LONG_STRING = 64
+# Of an Integer String (PS3.5 6.2).
+HIGHEST_NUMBER = (1 << 31) - 1
 INSTANCES, FRAME = (
     ("ReferencedInstanceSequence", "ReferencedSOPSequence", "SourceImageSequence"),
     "ReferencedFrameNumber",
@@ -100,19 +103,15 @@ def incomplete(image: Image) -> Flag | None:
 
 
 def reference(source: DicomSource, z: int) -> Reference:
-    """Where slice ``z`` comes from. Raises UnusableImage where the instance cannot be named."""
+    """Where slice ``z`` comes from. Raises UnusableImage as `service.formats.dicom_foreign.series_of`."""
     header, number = source.instance(z), source.frames[z][1]
     meta = getattr(header, "file_meta", Dataset())
-    sop_class = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
-    instance = header.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID")
-    if not (sop_class and instance and header.get("StudyInstanceUID") and header.get("SeriesInstanceUID")):
-        raise UnusableImage(
-            "a DICOM file without the UIDs of its study, series, instance or class",
-            "all four, which a DICOM output has to name",
-            "Export the file anew, or ask for nifti or mask.",
-            "source_incomplete",
-        )
-    return Reference(str(sop_class), str(instance), number if "NumberOfFrames" in header else None)
+    sop_class = uid_of(header, "SOPClassUID") or uid_of(meta, "MediaStorageSOPClassUID")
+    instance = uid_of(header, "SOPInstanceUID") or uid_of(meta, "MediaStorageSOPInstanceUID")
+    series_of(header)
+    if sop_class is None or instance is None:
+        raise nameless()
+    return Reference(sop_class, instance, number if "NumberOfFrames" in header else None)
 
 
 def uid(*parts: object) -> UID:
@@ -132,21 +131,30 @@ def weights_digest(answer: Answer) -> str:
     return hashlib.sha256("".join(sorted(weights_of(answer).values())).encode()).hexdigest()
 
 
-def describe(answer: Answer, kind: Kind) -> dict[str, Any]:
-    """Series, instance and equipment of a new object, as highdicom's constructors take them."""
-    source, manifest = dicom_of(answer.image), answer.manifest
-    series = source.instance(0).get("SeriesInstanceUID")
+def describe(answer: Answer, kind: Kind, *apart: str) -> dict[str, Any]:
+    """Series, instance and equipment of a new object, as highdicom's constructors take them.
+
+    ``apart``: what the objects of one series must have in common beside the source's series, pipeline and weights.
+    """
+    first, manifest = dicom_of(answer.image).instance(0), answer.manifest
+    common = series_of(first).series, manifest.name, manifest.version, weights_digest(answer), *apart
     return {
-        "series_instance_uid": uid(kind.name, series, manifest.name, manifest.version, weights_digest(answer)),
+        "series_instance_uid": uid(kind.name, *common),
         "series_number": kind.series_number,
         "sop_instance_uid": UNNAMED,
-        "instance_number": 1,
+        "instance_number": _number(first),
         "manufacturer": NAME,
         "manufacturer_model_name": manifest.name,
         "software_versions": [__version__, f"{manifest.name} {manifest.version}"],
         "device_serial_number": weights_digest(answer)[:16],
         "series_description": f"{manifest.name} {manifest.version} {kind.name}, {NOTICE}"[-LONG_STRING:],
     }
+
+
+def _number(header: Dataset) -> int:
+    """That of the first instance looked at, so that objects made of several instances differ in it; else 1."""
+    number = value_of(header, "InstanceNumber")
+    return int(number) if isinstance(number, int) and 0 < number <= HIGHEST_NUMBER else 1
 
 
 def finish(made: Dataset, source: DicomSource, stand_ins: Mapping[str, Reference]) -> bytes:
@@ -216,11 +224,9 @@ def _carry(made: Dataset, header: Dataset) -> None:
     for keyword in CARRIED:
         if keyword in made:
             del made[keyword]
-        if keyword in header:
-            made[keyword] = header[keyword]
-        elif keyword in TYPE_2:
+        if not copy_to(made, header, keyword) and keyword in TYPE_2:
             setattr(made, keyword, "")
-    made.StudyInstanceUID = header.StudyInstanceUID
+    made.StudyInstanceUID = series_of(header).study
 
 
 def _date(made: Dataset, header: Dataset) -> None:
@@ -237,8 +243,8 @@ def _date(made: Dataset, header: Dataset) -> None:
 def _moment(header: Dataset) -> tuple[str, str]:
     """Date and time of the source, the nearest to its pixels that is well-formed."""
     for keyword in DATES:
-        date = str(header.get(keyword, ""))
+        date = str(value_of(header, keyword))
         if re.fullmatch(r"\d{8}", date):
-            time = str(header.get(keyword.replace("Date", "Time"), ""))
+            time = str(value_of(header, keyword.replace("Date", "Time")))
             return date, time if re.fullmatch(r"(\d\d){1,3}(\.\d{1,6})?", time) else NO_TIME
     return NO_DATE, NO_TIME

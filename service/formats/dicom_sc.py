@@ -14,6 +14,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from service.engine import Answer
+from service.formats.dicom_foreign import copy_to, series_of
 from service.formats.dicom_object import Kind, Reference, describe, dicom_of, finish, reference
 from service.formats.dicom_stand_ins import LOSSY
 from service.formats.overlay import Style, overlay_picture
@@ -38,12 +39,13 @@ def encode_sc(answer: Answer) -> bytes:
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        study_instance_uid=header.StudyInstanceUID,
+        study_instance_uid=series_of(header).study,
         # Replaced below by what the source says, which need not be an orientation that highdicom knows.
         patient_orientation=("L", "P"),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **BLANK,
-        **describe(answer, KIND),
+        # Laterality is one of the series (PS3.3 C.7.3.1): the other breast has a series of its own.
+        **describe(answer, KIND, answer.image.laterality or ""),
     )
     _complete(made, answer, header, shown)
     return finish(made, source, {})
@@ -65,11 +67,11 @@ def _caption(answer: Answer, z: int) -> str:
 
 
 def _complete(made: Dataset, answer: Answer, header: Dataset, shown: Reference) -> None:
-    made.PatientOrientation = header.get("PatientOrientation", "")
+    if not copy_to(made, header, "PatientOrientation"):
+        made.PatientOrientation = ""
     made.BurnedInAnnotation = "YES"
     for keyword in LOSSY:
-        if keyword in header:
-            made[keyword] = header[keyword]
+        copy_to(made, header, keyword)
     made.DerivationDescription = "Labels of a segmentation drawn over the image; research use only"
     if answer.image.laterality in ("L", "R"):
         made.Laterality = answer.image.laterality

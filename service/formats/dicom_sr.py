@@ -37,6 +37,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import MRImageStorage
 
 from service.engine import Answer
+from service.formats.dicom_foreign import series_of
 from service.formats.dicom_object import (
     NAME,
     TYPE_2,
@@ -106,7 +107,8 @@ def _evidence(image: Image, z: int) -> Dataset:
     for keyword in TYPE_2:
         setattr(dataset, keyword, "")
     dataset.SOPClassUID, dataset.SOPInstanceUID = MRImageStorage, reference(dicom_of(image), z).instance
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.StudyInstanceUID, header.SeriesInstanceUID
+    of = series_of(header)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = of.study, of.series
     return dataset
 
 

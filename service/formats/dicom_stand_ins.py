@@ -10,12 +10,13 @@ from pydicom import Dataset
 from pydicom.uid import MRImageStorage, UltrasoundImageStorage
 from pydicom.valuerep import DSfloat
 
+from service.formats.dicom_foreign import attribute, copy_to, series_of
+from service.formats.dicom_geometry import Place, place_of
 from service.formats.dicom_object import TYPE_2, Reference, dicom_of, reference
 from service.formats.functional_groups import Frame
+from service.formats.lengths import plausible
 from service.image import Image
 
-POSITION = ("PlanePositionSequence", "ImagePositionPatient", 3)
-ORIENTATION = ("PlaneOrientationSequence", "ImageOrientationPatient", 6)
 # A projection has no thickness, yet readers refuse pixel measures without one.
 NOMINAL_THICKNESS = 1.0
 LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -36,22 +37,27 @@ class StandIns:
 
 
 def placed(image: Image, slices: Sequence[int]) -> StandIns | None:
-    """Slices where they lie in the patient; None where the source does not say, or two lie at one place."""
+    """Parallel slices where they lie in the patient; None where the source does not say, or two lie at one place."""
     source = dicom_of(image)
-    frames = [Frame(source.instance(z), source.frames[z][1]) for z in slices]
-    positions = [frame.numbers(*POSITION) for frame in frames]
-    orientation = frames[0].numbers(*ORIENTATION)
-    reference_frame = source.instance(0).get("FrameOfReferenceUID")
-    known = orientation is not None and reference_frame and _spacing(image) is not None
-    if not known or None in positions or len(set(positions)) < len(frames):
+    space = series_of(source.instance(0)).space
+    found = [place_of(Frame(source.instance(z), source.frames[z][1]), z) for z in slices]
+    places = [place for place in found if place is not None]
+    positions = {tuple(place.position) for place in places}
+    if space is None or _spacing(image) is None or len(positions) < len(found):
         return None
-    datasets = [_bare(image, z) for z in slices]
-    for frame, dataset in zip(frames, datasets, strict=True):
-        dataset.SOPClassUID = MRImageStorage
-        dataset.FrameOfReferenceUID = reference_frame
-        dataset.ImagePositionPatient = frame.value(*POSITION[:2])
-        dataset.ImageOrientationPatient = frames[0].value(*ORIENTATION[:2])
+    if not all(place.parallel(places[0]) for place in places):
+        return None
+    datasets = [_placed(_bare(image, z), place, space) for z, place in zip(slices, places, strict=True)]
+    for dataset in datasets:
+        dataset.ImageOrientationPatient = datasets[0].ImageOrientationPatient
     return StandIns(tuple(slices), datasets, _references(image, slices))
+
+
+def _placed(dataset: Dataset, place: Place, space: str) -> Dataset:
+    dataset.SOPClassUID, dataset.FrameOfReferenceUID = MRImageStorage, space
+    dataset.ImagePositionPatient = [_decimal(part) for part in place.position]
+    dataset.ImageOrientationPatient = [_decimal(part) for part in (*place.rows_along, *place.columns_along)]
+    return dataset
 
 
 def _bare(image: Image, z: int) -> Dataset:
@@ -59,16 +65,16 @@ def _bare(image: Image, z: int) -> Dataset:
     for keyword in TYPE_2:
         setattr(dataset, keyword, "")
     dataset.SOPClassUID, dataset.SOPInstanceUID = UltrasoundImageStorage, _stand_in(z)
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = header.StudyInstanceUID, header.SeriesInstanceUID
-    dataset.Modality = str(header.get("Modality", "OT"))
+    of = series_of(header)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = of.study, of.series
+    dataset.Modality = image.modality or "OT"
     dataset.Rows, dataset.Columns = image.height, image.width
     spacing = _spacing(image)
     if spacing is not None:
         dataset.PixelSpacing = [_decimal(part) for part in spacing]
     dataset.SliceThickness = _decimal(_thickness(image, z))
     for keyword in LOSSY:
-        if keyword in header:
-            dataset[keyword] = header[keyword]
+        copy_to(dataset, header, keyword)
     return dataset
 
 
@@ -94,7 +100,9 @@ def _spacing(image: Image) -> tuple[float, float] | None:
 def _thickness(image: Image, z: int) -> float:
     source = dicom_of(image)
     frame = Frame(source.instance(z), source.frames[z][1])
-    return frame.number_of("PixelMeasuresSequence", "SliceThickness") or image.spacing[0] or NOMINAL_THICKNESS
+    attribute(frame.group("PixelMeasuresSequence"), "SliceThickness")
+    said = frame.number_of("PixelMeasuresSequence", "SliceThickness")
+    return said if said is not None and plausible(said) else image.spacing[0] or NOMINAL_THICKNESS
 
 
 def _decimal(value: float) -> DSfloat:
