@@ -58,7 +58,8 @@ def _pixels() -> bytes:
 def written(made: Dataset, syntax: str = ExplicitVRLittleEndian, preamble: bytes = b"\0" * 128) -> bytes:
     """The file of a data set, however wrong it is."""
     made.file_meta = FileMetaDataset()
-    made.file_meta.MediaStorageSOPClassUID = made.get("SOPClassUID", US)
+    with disable_value_validation():
+        made.file_meta.MediaStorageSOPClassUID = made.get("SOPClassUID", US)
     made.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
     made.file_meta.TransferSyntaxUID = UID(syntax)
     made.preamble = preamble
