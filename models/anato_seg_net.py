@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -30,42 +29,29 @@ from models.blocks import double_conv, resnet_encoder
 MODES = ("anatomical", "as_published_code", "diff_lambda")
 
 
-@dataclass(frozen=True)
-class Slope:
-    """How an attention's logits fall with distance.
-
-    Attributes:
-        along: "rows" measures |y_i - y_j|, "columns" |x_i - x_j|, "raster" |i - j| of the flattened indices.
-        beta: at no distance, greater than 0, in units of a logit.
-        gamma: greater than 0, logits per token of distance.
-
-    Raises ValueError where beta or gamma is not greater than 0.
-    """
-
-    along: str
-    beta: float
-    gamma: float
-
-    def __post_init__(self) -> None:
-        if not (self.beta > 0 and self.gamma > 0):
-            raise ValueError(f"Found beta {self.beta} and gamma {self.gamma}; wanted both greater than 0. Change them.")
-
-
 class DistanceBias(nn.Module):
     """beta - gamma * distance of all pairs of tokens of a grid: (heads, h * w, h * w), added to an attention's logits.
 
     Args:
         heads: of the attention.
-        slope: beta, gamma and the distance that is meant.
+        strength: beta, in units of a logit, and gamma, logits per token of distance, both greater than 0.
+        along: "rows" measures |y_i - y_j|, "columns" |x_i - x_j|, "raster" |i - j| of the flattened indices.
         clamp: negative values become 0. Without it the softmax cancels beta.
         learn: beta and gamma are parameters per head, kept positive by softplus; without clamp gamma alone. What is not
             learnt is a buffer, so that a checkpoint carries it.
+
+    Raises ValueError where beta or gamma is not greater than 0.
     """
 
-    def __init__(self, heads: int, slope: Slope, *, clamp: bool = True, learn: bool = False) -> None:
+    def __init__(
+        self, heads: int, strength: Sequence[float], *, along: str = "rows", clamp: bool = True, learn: bool = False
+    ) -> None:
         super().__init__()
-        self.along, self.clamp = slope.along, clamp
-        for name, value, learns in (("beta", slope.beta, learn and clamp), ("gamma", slope.gamma, learn)):
+        beta, gamma = strength
+        if not (beta > 0 and gamma > 0):
+            raise ValueError(f"Found beta {beta} and gamma {gamma}; wanted both greater than 0. Change them.")
+        self.along, self.clamp = along, clamp
+        for name, value, learns in (("beta", beta, learn and clamp), ("gamma", gamma, learn)):
             raw = torch.full((heads, 1, 1), math.log(math.expm1(value)))
             if learns:
                 self.register_parameter(name, nn.Parameter(raw))
@@ -254,13 +240,12 @@ class AnatoSegNet(nn.Module):
         self.encoder = resnet_encoder(50, in_channels=in_channels, weights=weights, depths=depths, widths=widths)
         channels = [stage["num_chs"] for stage in self.encoder.feature_info]
         residual = not published if residual is None else residual
-        slopes = [Slope("raster" if published else "rows", beta, gamma)]
-        slopes += [Slope("columns", *vertical)] if vertical else []
+        sides = {"raster" if published else "rows": (beta, gamma)} | ({"columns": vertical} if vertical else {})
         bias = partial(DistanceBias, clamp=clamp and not published, learn=learn_bias)
         self.attended = nn.ModuleList()
         for layer, size in enumerate(channels[-2:]):
             attention = _attention(mode, size, heads, layer)
-            biases = [bias(attention.heads, slope) for slope in slopes]
+            biases = [bias(attention.heads, strength, along=axis) for axis, strength in sides.items()]
             self.attended.append(AttendedMap(attention, biases, size, residual=residual, pre_norm=pre_norm))
         self.up = nn.ModuleList(_Up(below, here) for here, below in reversed(list(pairwise(channels))))
         self.enlarge = nn.ConvTranspose2d(channels[0], channels[0], 2, stride=2)

@@ -18,7 +18,6 @@ from models.anato_seg_net import (
     AnatoSegNet,
     DifferentialAttention,
     DistanceBias,
-    Slope,
     tiny,
 )
 from tests.models.laws import check_golden, check_learns, check_onnx, check_reload, examples, parameters
@@ -98,9 +97,8 @@ def test_the_output_is_golden(variant: str) -> None:
 # The bias.
 
 
-def bias(height: int, width: int, *, clamp: bool = True, **options: Any) -> Tensor:
-    slope = Slope(**({"along": "rows", "beta": 3.5, "gamma": 1.0} | options))
-    return DistanceBias(2, slope, clamp=clamp)(height, width)
+def bias(height: int, width: int, *, beta: float = 3.5, gamma: float = 1.0, **options: Any) -> Tensor:
+    return DistanceBias(2, (beta, gamma), **options)(height, width)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(0.1, 8), st.floats(0.1, 3))
@@ -156,7 +154,7 @@ def test_beta_does_nothing_to_the_published_network(mode: str, moves: bool) -> N
 
 
 def test_beta_and_gamma_are_in_every_checkpoint_under_one_name() -> None:
-    fixed, learnt = DistanceBias(2, Slope("rows", 3.5, 1.0)), DistanceBias(2, Slope("rows", 1.0, 2.0), learn=True)
+    fixed, learnt = DistanceBias(2, (3.5, 1.0)), DistanceBias(2, (1.0, 2.0), learn=True)
     assert [name for name, _ in fixed.named_parameters()] == []
     assert [name for name, _ in learnt.named_parameters()] == ["beta", "gamma"]
     learnt.load_state_dict(fixed.state_dict())

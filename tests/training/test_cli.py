@@ -175,21 +175,20 @@ def test_a_recipe_that_cannot_be_read_ends_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("command", "name", "words"),
+    ("command", "words"),
     [
-        ("yolo", "ultrasound_localiser", "Found network models.*CompactUNet; wanted YOLO. Use the command fit."),
-        ("fit", "ultrasound_localiser", "Found neither index.csv nor the folders .* Give the folder Dataset_BUSI"),
+        ("yolo", "Found network models.*CompactUNet; wanted YOLO. Use the command fit."),
+        ("fit", "Found neither index.csv nor the folders .* Give the folder Dataset_BUSI"),
     ],
 )
 def test_a_mistake_ends_in_one_line_that_says_what_to_do(
     command: str,
-    name: str,
     words: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = command, RECIPES / f"{name}.yaml", "--data", tmp_path, "-o", tmp_path / "out"
+    arguments = command, RECIPES / "ultrasound_localiser.yaml", "--data", tmp_path, "-o", tmp_path / "out"
     _assert_one_line(*failed(monkeypatch, capsys, *arguments), words)
 
 
