@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,19 +43,22 @@ SPACES = {
     "left-anterior-superior": (-1, 1, 1), "las": (-1, 1, 1),
     "left-posterior-superior": (-1, -1, 1), "lps": (-1, -1, 1),
 }  # fmt: skip
-COLOURS = ("rgb-color", "3-color", "hsv-color", "xyz-color", "3-vector", "vector")
+# Kinds of axes: what is shown as RGB, what is chosen from, what lies in space, what says nothing.
+COLOURS, CHANNELS = ("rgb-color", "3-color"), 3
+IN_ORDER, IN_SPACE, UNSAID = ("list", "time"), ("domain", "space"), ("none", "???")
 UNITS = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 READ = ("raw", "gzip", "gz")
 
 
 @dataclass(frozen=True)
 class _Axes:
-    """Sizes of the spatial axes and where they stand among all; channels before and phases after them."""
+    """Sizes of the spatial axes and where they stand among all; channels before, phases before or after them."""
 
     shape: tuple[int, int, int]
     spatial: tuple[int, ...]
     channels: int
     phases: int
+    interleaved: bool
 
 
 def is_nrrd(head: bytes) -> bool:
@@ -67,8 +70,11 @@ def read_nrrd(content: bytes, options: Options) -> Image:
     """One volume of an NRRD file, turned to how it is looked at. Raises as `service.formats.nifti.read_nifti` does."""
     with decoding("NRRD"):
         fields, start = _fields(content)
-        block = _block(fields, options)
-        return image_of("nrrd", block, lambda: _bytes(content[start:], fields, block), options)
+        _check_layout(fields)
+        axes = _axes(fields)
+        block = _block(fields, axes, options)
+        read = _interleaved if axes.interleaved else _bytes
+        return image_of("nrrd", block, lambda: read(content[start:], fields, block), options)
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], int]:
@@ -86,14 +92,12 @@ def _fields(content: bytes) -> tuple[dict[str, str], int]:
     return fields, end.end()
 
 
-def _block(fields: Mapping[str, str], options: Options) -> Block:
-    _check_layout(fields)
-    axes = _axes(fields)
+def _block(fields: Mapping[str, str], axes: _Axes, options: Options) -> Block:
     check_phase(options.phase, axes.phases)
     stored = _affine(fields, axes)
     unit = _unit(fields)
     affine = None if stored is None or unit is None else np.diag([unit, unit, unit, 1.0]) @ stored
-    return Block(
+    block = Block(
         axes.shape,
         _dtype(fields),
         dict(fields),
@@ -104,6 +108,10 @@ def _block(fields: Mapping[str, str], options: Options) -> Block:
         phase=options.phase if axes.phases > 1 else None,
         phases=axes.phases,
     )
+    if axes.interleaved:
+        # Its numbers lie among those of the others, so all are held for a while.
+        options.limits.check_volume(block.total)
+    return block
 
 
 def _check_layout(fields: Mapping[str, str]) -> None:
@@ -127,23 +135,57 @@ def _axes(fields: Mapping[str, str]) -> _Axes:
         raise UnusableImage(
             f"{len(sizes)} axes", "two to four with a length", "Save one volume as a file of its own.", "dimensions"
         )
-    first = _first_spatial(fields, sizes)
-    channels = sizes[0] if first else 1
-    phases = sizes[3] if len(sizes) == 4 and not first else 1
-    if channels not in (1, 3):
-        raise UnusableImage(f"{channels} channels", "1 or 3", "Save one channel as a file of its own.", "dimensions")
-    spatial = tuple(range(first, min(first + 3, len(sizes))))
+    other = _other_axis(fields, len(sizes))
+    channels, phases = _beside_space(fields, sizes, other)
+    spatial = tuple(axis for axis in range(len(sizes)) if axis != other)
     shape = [*(sizes[axis] for axis in spatial), 1][:3]
-    return _Axes((shape[0], shape[1], shape[2]), spatial, channels, phases)
+    return _Axes((shape[0], shape[1], shape[2]), spatial, channels, phases, interleaved=phases > 1 and other == 0)
 
 
-def _first_spatial(fields: Mapping[str, str], sizes: Sequence[int]) -> int:
-    """0, or 1 where the first axis holds channels."""
-    kinds = fields.get("kinds", "").lower().split()
-    directions = _vectors(fields.get("space directions", ""))
-    if kinds and kinds[0] in COLOURS:
-        return 1
-    return 1 if len(sizes) == 4 and directions and directions[0] is None else 0
+def _kinds(fields: Mapping[str, str], count: int) -> list[str]:
+    """What each axis holds, empty where the file does not say. Raises UnusableImage."""
+    kinds = fields.get("kinds", "").lower().split() or [""] * count
+    if len(kinds) != count:
+        raise malformed("NRRD", f"that names {len(kinds)} kinds for {count} axes")
+    return ["" if kind in UNSAID else kind for kind in kinds]
+
+
+def _other_axis(fields: Mapping[str, str], count: int) -> int | None:
+    """The axis that is none of space, by its kind or for want of a direction; the last of four where nothing says so.
+
+    Raises UnusableImage where there are several, or it stands between those of space.
+    """
+    kinds, directions = _kinds(fields, count), _vectors(fields.get("space directions", ""))
+    turned = [*directions, *[()] * count]
+    others = [axis for axis in range(count) if kinds[axis] not in ("", *IN_SPACE) or turned[axis] is None]
+    if not others and count == 4:
+        others = [3]
+    if not others:
+        return None
+    if len(others) > 1 or others[0] not in (0, count - 1) or count < 3:
+        raise _unknown_axis()
+    return others[0]
+
+
+def _beside_space(fields: Mapping[str, str], sizes: Sequence[int], axis: int | None) -> tuple[int, int]:
+    """Channels and phases. Raises UnusableImage for an axis that holds neither, or does not say which."""
+    if axis is None or sizes[axis] == 1:
+        return 1, 1
+    kind = _kinds(fields, len(sizes))[axis]
+    if axis == 0 and kind in COLOURS and sizes[0] == CHANNELS:
+        return CHANNELS, 1
+    if kind in IN_ORDER or (axis > 0 and kind in ("", *IN_SPACE)):
+        return 1, sizes[axis]
+    raise _unknown_axis()
+
+
+def _unknown_axis() -> UnusableImage:
+    return UnusableImage(
+        "an axis that is not in space and neither red, green and blue nor a list",
+        "two or three axes in space, and before or behind them one of phases (list or time), or before them RGB-color",
+        "Name what it holds in the field kinds, or save one volume as a file of its own.",
+        "dimensions",
+    )
 
 
 def _dtype(fields: Mapping[str, str]) -> np.dtype[Any]:
@@ -199,3 +241,9 @@ def _bytes(data: bytes, fields: Mapping[str, str], block: Block) -> bytearray | 
     if len(data) < block.total:
         raise truncated("NRRD")
     return memoryview(data)[block.start : block.start + block.size]
+
+
+def _interleaved(data: bytes, fields: Mapping[str, str], block: Block) -> bytes:
+    """The chosen phase, where the file has all phases of a voxel together."""
+    every = _bytes(data, fields, replace(block, phase=None, phases=1, channels=block.channels * block.phases))
+    return np.frombuffer(every, block.dtype)[block.phase or 0 :: block.phases].tobytes()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.errors import BadParameter, InputError
+from service.errors import BadParameter, InputError, TooLarge, UnusableImage
 from service.formats.limits import Limits
 from service.formats.nrrd import is_nrrd
 from service.formats.options import Options
@@ -130,6 +130,61 @@ def test_phases(encoding: str) -> None:
         read_image(content, NONE)
 
 
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+@pytest.mark.parametrize("kind", ["list", "time"])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_phases_as_first_axis(encoding: str, kind: str, count: int) -> None:
+    """Three time points are no colour: the axis says what it holds."""
+    volume = numbers((count, 5, 6, 4))
+    fields = {"space_directions": f"none {DIRECTIONS}", "kinds": f"{kind} domain domain domain", "encoding": encoding}
+    for phase in range(count):
+        image = read_image(saved(volume, **fields), Options(Limits(min_side=2), phase=phase))
+        np.testing.assert_array_equal(back(image), volume[phase])
+        assert (image.channels, image.spacing) == (1, pytest.approx((2.5, 0.7, 0.7)))
+    with pytest.raises(BadParameter, match=f"{count} volumes at one place"):
+        read_image(saved(volume, **fields), NONE)
+
+
+def test_phases_as_first_axis_are_all_counted() -> None:
+    content = saved(numbers((3, 5, 6, 4)), space_directions=f"none {DIRECTIONS}", kinds="list domain domain domain")
+    with pytest.raises(TooLarge, match="declared voxels of 720 bytes"):
+        read_image(content, Options(Limits(min_side=2, max_volume_bytes=600), phase=0))
+
+
+def test_a_list_of_pictures_is_no_volume() -> None:
+    pictures = numbers((10, 12, 3))
+    content = saved(pictures, space=None, space_directions=None, spacings="0.5 0.6 nan", kinds="domain domain time")
+    image = read_image(content, Options(Limits(min_side=2), phase=1))
+    assert (image.voxels.shape, image.spacing) == ((1, 12, 10, 1), (None, 0.6, 0.5))
+    np.testing.assert_array_equal(image.slab(0, 1)[0, ..., 0], pictures[..., 1].T)
+
+
+def test_a_first_axis_of_one_is_nothing_to_choose_from() -> None:
+    content = saved(numbers((1, 5, 6, 4)), space_directions=f"none {DIRECTIONS}", kinds="scalar domain domain domain")
+    np.testing.assert_array_equal(back(read_image(content, NONE)), numbers((5, 6, 4)))
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        *(f"{one} domain domain domain" for one in ("HSV-color", "XYZ-color", "vector", "3-vector", "3-normal", "???")),
+        "domain domain domain RGB-color",
+        "domain list domain domain",
+        "list domain domain time",
+        "ZZPHI^CANARY domain domain domain",
+        None,
+    ],
+)
+def test_an_axis_that_is_neither_space_nor_phase_nor_rgb_is_refused(kinds: str | None) -> None:
+    content = saved(numbers((3, 5, 6, 3), "u1"), space_directions=f"none {DIRECTIONS}", kinds=kinds)
+    with pytest.raises(
+        UnusableImage, match=r"wanted two or three axes in space, .* Name .* in the field kinds"
+    ) as caught:
+        read_image(content, NONE)
+    assert caught.value.code == "dimensions"
+    assert "CANARY" not in str(caught.value)
+
+
 WHOLE = saved(numbers())
 
 
@@ -143,6 +198,7 @@ WHOLE = saved(numbers())
         (saved(numbers(), byte_skip="-1"), "encoding"),
         (saved(numbers(), line_skip="3"), "encoding"),
         (saved(numbers(), type="block"), "data_type"),
+        (saved(numbers(), kinds="domain domain"), "malformed"),
         (saved(numbers(), endian=None), "data_type"),
         (saved(numbers(), dimension="4"), "dimensions"),
         (saved(numbers(), sizes="10 12"), "dimensions"),
