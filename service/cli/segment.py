@@ -42,6 +42,10 @@ def segment(
     format_name: Annotated[str, typer.Option("--format", metavar="FORMAT", help="What to write there.")] = "mask",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
     pipeline: Annotated[str, typer.Option(help="Needed where several are installed.")] = "",
+    version: Annotated[str, typer.Option(metavar="VERSION", help="Of the pipeline, else its default one.")] = "",
+    stage: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose mask is wanted, else of the last that segments.")
+    ] = "",
     threshold: Annotated[str, typer.Option(metavar="0..1", help="Takes the place of the pipeline's own.")] = "",
     box: Annotated[
         list[str] | None, typer.Option(metavar="L,T,R,B", help="Takes the place of stage 1; may be repeated.")
@@ -51,7 +55,13 @@ def segment(
     ] = None,
     slice_number: Annotated[str, typer.Option("--slice", metavar="N", help="Look at this slice of a volume.")] = "",
     phase: Annotated[str, typer.Option(metavar="N", help="Which volume of several, from 0.")] = "",
-    spacing: Annotated[str, typer.Option(metavar="[Z,]Y,X", help="Millimetres, where the file has none.")] = "",
+    spacing: Annotated[
+        str,
+        typer.Option(metavar="MM|Y,X|Z,Y,X", help="Millimetres per pixel, in place of what the file says."),
+    ] = "",
+    mask_outside_region: Annotated[
+        bool, typer.Option("--mask-outside-region", help="Black out all but the ultrasound region, text included.")
+    ] = False,
     seg_type: Annotated[str, typer.Option(metavar="TYPE", help="Of dicom-seg: binary or labelmap.")] = "",
 ) -> None:
     """Documented by SEGMENT_HELP."""
@@ -59,12 +69,13 @@ def segment(
     pairs = [("pipeline", pipeline), ("threshold", threshold), *(("box", one) for one in box or [])]
     pairs += (("points", one) for one in points or [])
     pairs += [("slice", slice_number), ("phase", phase), ("spacing", spacing), ("seg_type", seg_type)]
+    pairs += [("version", version), ("stage", stage), ("mask_outside_region", "true" if mask_outside_region else "")]
     parameters = usage(lambda: read_parameters(pairs))
     wanted = usage(lambda: wanted_format(format_name, None, parameters.seg_type))
     tasks = usage(lambda: batch.plan(paths, output, wanted.suffix))
     engine = open_engine(settings)
     if parameters.pipeline:
-        usage(lambda: engine.pipeline(pipeline))
+        usage(lambda: engine.pipeline(pipeline, parameters.version))
     # Nobody waits behind a long volume here.
     limits = replace(settings.limits, max_slices=sys.maxsize)
     # One file is decoded at a time, and one that crashes its decoder must not end the others.

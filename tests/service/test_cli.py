@@ -19,6 +19,7 @@ import pytest
 from PIL import Image as Pillow
 
 from service import __version__, cli, engine, settings
+from service.answers.parameters import KNOWN
 from service.cli import installed as about
 from service.errors import SetupError, WeightsError
 from tests import tiny_pipeline
@@ -133,6 +134,27 @@ def test_segment_takes_parameters(scans: Path) -> None:
     assert json.loads(out)["answer"]["stages"][0]["localisation"] == "given"
 
 
+def test_segment_offers_every_parameter_of_a_request() -> None:
+    _, out, _ = call("segment", "--help")
+    said = " ".join(out.replace("│", " ").split())
+    for name in KNOWN:
+        assert f"--{name.replace('_', '-')} " in said
+    for shown in ("MM", "Y,X", "Z,Y,X", "in place of what the file says"):
+        assert shown in said
+
+
+def test_segment_takes_version_stage_and_one_spacing(scans: Path) -> None:
+    asked = ("--version", "1.0.0", "--stage", "lesion", "--spacing", "0.5")
+    code, out, _ = call("segment", scans / "a.png", "--json", "--pipeline", "tiny", *asked)
+    answer = json.loads(out)["answer"]
+    assert (code, answer["version"], answer["image"]["spacing_source"]) == (0, "1.0.0", "user")
+    assert answer["image"]["spacing_mm"] == [None, 0.5, 0.5]
+    for wrong in (("--stage", "nowhere"), ("--mask-outside-region",)):
+        code, out, _ = call("segment", scans / "a.png", "--json", *wrong)
+        assert (code, "answer" in json.loads(out)) == (1, False)
+    assert json.loads(out)["problem"]["code"] == "no_region"
+
+
 def test_segment_goes_on_after_a_bad_picture_and_exits_1(scans: Path, tmp_path: Path) -> None:
     code, out, err = call("segment", scans / "notes.txt", scans / "a.png", "-o", tmp_path / "out", "--json")
     bad, good = (json.loads(line) for line in out.splitlines())
@@ -180,6 +202,7 @@ def test_segment_several_folders_keep_their_names(scans: Path, tmp_path: Path) -
         (["{scans}/nothing.png"], "does not exist"),
         (["{scans}/a.png", "{scans}/a.png", "-o", "{scans}/out"], "a file of its own"),
         ([], "Missing argument"),
+        (["{scans}/a.png", "--pipeline", "tiny", "--version", "9.9.9"], "9.9.9"),
     ],
 )
 def test_segment_wrong_command_exits_2(scans: Path, arguments: list[str], said: str) -> None:
