@@ -23,6 +23,7 @@ from training.distributed import World, world
 from training.objective import Objective, as_float, mean_score, monitored, objective
 from training.optimise import Steps, autocast, freeze, make_optimizer, make_scaler, set_training
 from training.recipe import Recipe
+from training.resume import check_resumed, settled
 from training.samples import in_channels
 from training.sampling import Loaders, case_of, embedding, loaders
 from training.schedules import learning_rate
@@ -55,21 +56,26 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
 
     Writes to ``out``: ``best.pt``, ``last.pt`` (the averaged weights after the last epoch, when it is through),
     ``checkpoint.pt`` for resuming, TensorBoard events, and what `training.run_folder` lists. With ``resume`` an
-    interrupted run goes on after its last finished epoch; without it ``out`` must hold no checkpoint (FileExistsError).
+    interrupted run goes on after its last finished epoch, if it is the same training (`training.resume`); without it
+    ``out`` must hold no checkpoint (FileExistsError).
     Under torch's launcher all processes train together (`training.distributed`).
 
     Raises:
         FileExistsError: ``out`` holds a checkpoint and ``resume`` is off.
         FloatingPointError: the loss is no number.
+        FileNotFoundError: nothing tells how the run to be resumed was trained.
         ImportError: a path in the recipe leads nowhere.
         OSError: a file cannot be written; what was saved before stays whole.
-        ValueError: recipe, data and checkpoint do not fit each other.
+        ValueError: recipe, data and checkpoint do not fit each other, or not the run that is to be resumed.
     """
     out.mkdir(parents=True, exist_ok=True)
     if (out / CHECKPOINT).exists() and not resume:
         raise FileExistsError(
             f"Found a checkpoint in {out}; wanted an empty folder. Pass --resume to go on or choose another folder."
         )
+    recipe = settled(recipe)
+    if (out / CHECKPOINT).exists():
+        check_resumed(out, recipe, data)
     with world(recipe.device) as here:
         run = _prepared(recipe, data, out, here, workers)
         if run.checkpoint.exists():

@@ -54,7 +54,7 @@ def describe(out: Path, recipe: Recipe, data: Path, world: World) -> None:
     (out / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
     environment = {
         "seed": recipe.schedule.seed,
-        "data": str(data),
+        "data": str(data.resolve()),
         "revision": revision(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from training.figures.charts import read_curves
 from training.fit import BEST, CHECKPOINT, LAST, fit
 from training.recipe import Recipe, read_recipe
+from training.resume import settled
 from training.run_folder import CONFIG, CURVES, ENVIRONMENT
 from training.samples import region_of
 from training.tasks import TASKS
@@ -127,7 +128,7 @@ def finish(recipe: Recipe, data: Path, run: Path) -> Path:
 
 def check_same(recipe: Recipe, run: Path) -> None:
     """Raises ValueError where the run in a folder was trained by another recipe."""
-    there, wanted = (one.model_dump(mode="json") for one in (read_recipe(run / CONFIG), recipe))
+    there, wanted = (settled(one).model_dump(mode="json") for one in (read_recipe(run / CONFIG), recipe))
     different = [name for name in wanted if there[name] != wanted[name] and name not in NEVER_MIND]
     if different:
         name = different[0]

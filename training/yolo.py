@@ -32,6 +32,7 @@ from training.export import digest
 from training.onnx_graph import Difference, check_export, traced
 from training.prepare.disk import write_whole
 from training.recipe import Recipe, resolve
+from training.resume import PLACE, check_resumed
 from training.run_folder import describe
 from training.samples import CACHED_SIDE, Samples, lesion_boxes, load
 from training.sampling import parts_of
@@ -82,7 +83,9 @@ def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -
     Raises:
         ModuleNotFoundError: ultralytics is not installed.
         FileExistsError: ``out`` holds a run and ``resume`` is off.
-        ValueError: the recipe asks for what YOLO cannot do, or the exported graph does not give what the network gives.
+        FileNotFoundError: nothing tells how the run to be resumed was trained.
+        ValueError: the recipe asks for what YOLO cannot do, the run to be resumed was trained otherwise, or the
+            exported graph does not give what the network gives.
     """
     _check(recipe)
     out = out.resolve()
@@ -91,6 +94,9 @@ def train_yolo(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -
         raise FileExistsError(
             f"Found a run in {out}; wanted an empty folder. Pass --resume to go on or choose another folder."
         )
+    if last.exists():
+        # ultralytics goes on for as many epochs as it once was told.
+        check_resumed(out, recipe, data, PLACE)
     # The graph is written last: where it is, the run is done.
     if not path.exists():
         yolo = yolo_class(out / CONFIG)

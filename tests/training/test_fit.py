@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from training.fit import BEST, CHECKPOINT, LAST, build_network, fit, learning_ra
 from training.recipe import Recipe
 from training.sampling import loaders
 from training.split import Split
+from training.trained import recipe_of
 
 CASES = 12
 WIDTHS = [4, 8, 12]
@@ -179,6 +182,66 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(data: Path, tmp_path: Pat
     before = best.read_bytes(), (tmp_path / CHECKPOINT).read_bytes()
     assert fit(recipe(), data, tmp_path, resume=True, workers=0) == best
     assert (best.read_bytes(), (tmp_path / CHECKPOINT).read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"test_fold": 1}, r"whose test_fold is 0; wanted 1, as now asked for\. Pass --fold 0"),
+        ({"start": Path("there.pt")}, r"whose start is nothing; wanted .*there\.pt, as"),
+        ({"boxes": Path("boxes.json")}, r"whose boxes is nothing; wanted .*boxes\.json, as"),
+        ({"excluded": (3,)}, r"whose excluded is \[\]; wanted \[3\], as now asked for\. Go on with the recipe"),
+        ({"validation": 0.5}, r"whose validation is 0\.4; wanted 0\.5"),
+        ({"schedule": {"learning_rate": 0.5}}, r"whose schedule\.learning_rate is 0\.02; wanted 0\.5"),
+        (
+            {"network": {"path": "models.compact_unet.CompactUNet", "arguments": {"widths": WIDTHS, "presence": 2}}},
+            r"whose network\.arguments\.presence is 1; wanted 2",
+        ),
+        (
+            {"loss": {"path": "torch.nn.functional.binary_cross_entropy_with_logits"}},
+            r"whose loss\.path is nothing; wanted torch",
+        ),
+    ],
+)
+def test_a_run_goes_on_with_nothing_but_its_own_recipe(
+    changes: dict[str, Any], words: str, uninterrupted: Path
+) -> None:
+    before = (uninterrupted / "config.yaml").read_bytes()
+    other = recipe(**changes | {"schedule": {"epochs": 3} | changes.get("schedule", {})})
+    data = Path(json.loads((uninterrupted / "environment.json").read_text(encoding="utf-8"))["data"])
+    with pytest.raises(ValueError, match=f"Found a run in .* {words}"):
+        fit(other, data, uninterrupted, resume=True, workers=0)
+    assert (uninterrupted / "config.yaml").read_bytes() == before
+
+
+def test_a_run_does_not_go_on_with_other_data(uninterrupted: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"whose data is .*busi.*; wanted .*\. Pass --data .*mend `data` in environ"):
+        fit(recipe(schedule={"epochs": 3}), tmp_path, uninterrupted, resume=True, workers=0)
+
+
+def test_a_run_may_go_on_for_longer_and_elsewhere(data: Path, tmp_path: Path) -> None:
+    fit(recipe(schedule={"epochs": 1}, test_fold=1), data, tmp_path, workers=0)
+    longer = recipe(schedule={"epochs": 2, "early_stop": 9}, test_fold=1, logs=tmp_path / "logs", in_memory=False)
+    fit(longer, data, tmp_path, resume=True, workers=0)
+    assert len(_history(tmp_path)) == 2
+    assert recipe_of(tmp_path) == longer
+
+
+def test_a_run_of_which_nothing_tells_how_it_was_trained_does_not_go_on(data: Path, tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"alone")
+    with pytest.raises(FileNotFoundError, match=r"Found no config\.yaml beside the checkpoint in .*; wanted it"):
+        fit(recipe(), data, tmp_path, resume=True, workers=0)
+
+
+def test_a_run_notes_absolute_paths(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(build_network(recipe()).state_dict(), tmp_path / "start.pt")
+    monkeypatch.chdir(tmp_path)
+    here = Path(os.path.relpath(data))
+    fit(recipe(schedule={"epochs": 1}, start=Path("start.pt")), here, Path("run"), workers=0)
+    assert recipe_of(tmp_path / "run").start == tmp_path / "start.pt"
+    assert json.loads(Path("run/environment.json").read_text(encoding="utf-8"))["data"] == str(data)
+    monkeypatch.chdir(tmp_path.parent)
+    fit(recipe(schedule={"epochs": 1}, start=tmp_path / "start.pt"), data, tmp_path / "run", resume=True, workers=0)
 
 
 def test_an_earlier_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:

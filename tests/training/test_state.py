@@ -12,9 +12,11 @@ import pytest
 import torch
 import yaml
 
+from training.distributed import World
 from training.fit import BEST, CHECKPOINT, fit
 from training.phantoms.tiny import cases
 from training.recipe import Recipe
+from training.run_folder import describe
 from training.state import build_network, load_weights, read
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +64,10 @@ def run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def _copy(run: Path, out: Path) -> Path:
+def _copy(run: Path, out: Path, block: Recipe, data: Path) -> Path:
+    """The run's checkpoint in a folder which says that it is of the recipe ``block``."""
     out.mkdir()
+    describe(out, block, data, World(torch.device("cpu")))
     (out / CHECKPOINT).write_bytes((run / CHECKPOINT).read_bytes())
     return out
 
@@ -81,8 +85,9 @@ def test_a_checkpoint_of_another_run_is_not_resumed(
     changes: dict[str, Any], run: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     words = r"Found in .*checkpoint.pt a checkpoint of another run \(.*\); wanted one of models\..*tiny as recipe tiny"
+    other = recipe(schedule={"epochs": 2}, **changes)
     with pytest.raises(ValueError, match=words):
-        fit(recipe(schedule={"epochs": 2}, **changes), phantoms, _copy(run, tmp_path / "out"), resume=True, workers=0)
+        fit(other, phantoms, _copy(run, tmp_path / "out", other, phantoms), resume=True, workers=0)
     assert (tmp_path / "out" / CHECKPOINT).read_bytes() == (run / CHECKPOINT).read_bytes()
 
 
@@ -103,7 +108,8 @@ def test_what_torch_never_wrote_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_and_loses_no_finished_epoch(run: Path, phantoms: Path, tmp_path: Path) -> None:
-    out, longer = _copy(run, tmp_path / "out"), recipe(schedule={"epochs": 2})
+    longer = recipe(schedule={"epochs": 2})
+    out = _copy(run, tmp_path / "out", longer, phantoms)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(longer.model_dump(mode="json", exclude_none=True)))
     command = [sys.executable, "-c", FULL_DISK, tmp_path / "recipe.yaml", phantoms, out]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

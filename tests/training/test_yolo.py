@@ -149,6 +149,15 @@ def test_a_finished_run_is_kept(trained: Path, phantoms: Path) -> None:
 
 
 @needs_yolo
+@pytest.mark.parametrize(("changes", "words"), [({"test_fold": 1}, "whose test_fold is 0; wanted 1")])
+def test_a_run_goes_on_with_nothing_but_its_own_recipe(
+    changes: dict[str, Any], words: str, trained: Path, phantoms: Path
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        train_yolo(_recipe(**changes), phantoms, trained, resume=True)
+
+
+@needs_yolo
 def test_it_serves_as_the_localiser_of_a_pipeline(trained: Path, tmp_path: Path) -> None:
     engine = _serving(trained, tmp_path)
     picture = phantom(1, "malignant").image
