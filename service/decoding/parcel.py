@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from itertools import chain
@@ -108,15 +109,21 @@ def _kept(piece: Buffer, pieces: list[Buffer]) -> int:
     return len(pieces)
 
 
-# ---- DICOM: each data set in its own encoding, so that elements nobody has looked at stay as they were --------------
+# ---- DICOM: what outputs need of each data set, in its own encoding, so that elements not looked at stay as they were
 
 
 def _packed_dicom(source: DicomSource, pieces: list[Buffer]) -> Json:
-    headers = []
-    for header in source.headers:
+    from service.decoding.headers import handed_over, handed_over_meta
+
+    headers, frames = [], defaultdict(set)
+    for instance, frame in source.frames:
+        frames[instance].add(frame)
+    for number, header in enumerate(source.headers):
         implicit, little = _encoding(header)
-        body = _kept(_written(header, implicit, little), pieces)
-        meta = _kept(_written(header.file_meta, False, True), pieces) if hasattr(header, "file_meta") else None
+        body = _kept(_written(handed_over(header, frames[number]), implicit, little), pieces)
+        meta = None
+        if hasattr(header, "file_meta"):
+            meta = _kept(_written(handed_over_meta(header), False, True), pieces)
         headers.append((body, meta, implicit, little))
     return {"headers": headers, "frames": source.frames}
 

@@ -19,6 +19,7 @@ from pydicom.uid import (
 )
 
 from service.errors import UnusableImage
+from service.formats.dicom_walk import check_header
 from service.formats.guard import decoding, malformed, truncated
 from service.formats.inflate import inflated
 
@@ -35,7 +36,7 @@ VRS = (b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST
 class Parsed:
     """A data set without pixels, and where in ``body`` its pixels begin; -1 where it has none.
 
-    ``assumed``: the file does not name its transfer syntax.
+    ``assumed``: the file does not name its transfer syntax. ``counted``: attributes and items of the header.
     """
 
     dataset: FileDataset
@@ -45,6 +46,7 @@ class Parsed:
     implicit: bool
     little: bool
     assumed: bool = False
+    counted: int = 0
 
     def pixels(self) -> tuple[bytes, str]:
         """The value of Pixel Data as stored and its VR. Raises UnusableImage when it is cut off."""
@@ -64,7 +66,7 @@ def is_dicom(head: bytes) -> bool:
 
 
 def parse(content: bytes) -> Parsed:
-    """Everything but the pixels. Raises UnusableImage, and TooLarge for deflated data over the cap."""
+    """Everything but the pixels. Raises UnusableImage, and TooLarge for deflated data or a header over the cap."""
     with decoding("DICOM"):
         at, meta = _meta(content)
         syntax = str(meta.get("TransferSyntaxUID", "")) or _guessed(content[at : at + 6])
@@ -75,6 +77,7 @@ def parse(content: bytes) -> Parsed:
 
 def _parsed(body: bytes, start: int, syntax: str, meta: FileMetaDataset) -> Parsed:
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+    counted = check_header(body, start, implicit=implicit, little=little)
     stream, reached = io.BytesIO(body), []
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
@@ -100,7 +103,7 @@ def _parsed(body: bytes, start: int, syntax: str, meta: FileMetaDataset) -> Pars
     dataset = FileDataset("", found, b"\0" * PREAMBLE, meta, really_implicit, little)
     dataset.set_original_encoding(really_implicit, little, found.original_character_set)
     at = stream.tell() if last == PIXELS else -1
-    return Parsed(dataset, syntax, body, at, really_implicit, little, assumed)
+    return Parsed(dataset, syntax, body, at, really_implicit, little, assumed, counted)
 
 
 def _cut(found: Dataset, length: int) -> bool:
@@ -120,6 +123,7 @@ def _meta(content: bytes) -> tuple[int, FileMetaDataset]:
         raise truncated("DICOM")
     meta = FileMetaDataset()
     if at > start:
+        check_header(content[start:at], 0, implicit=False, little=True)
         meta.update(read_dataset(io.BytesIO(content[start:at]), False, True))
     return at, meta
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from service.errors import InputError, UnusableImage, counted
@@ -10,6 +10,7 @@ from service.formats.dicom import Material, Shot, image_of, laid_out, read_insta
 from service.formats.dicom_geometry import place_of
 from service.formats.dicom_layout import GREY, Layout
 from service.formats.dicom_parse import Parsed, parse
+from service.formats.dicom_walk import check_series
 from service.formats.functional_groups import Frame
 from service.formats.guard import decoding
 from service.formats.options import Options
@@ -27,7 +28,7 @@ def read_slices(count: int, load: Load, options: Options) -> Image:
     """
     if count == 1:
         return read_instance(load(0), options)
-    headers = [replace(parse(load(number)), body=b"") for number in range(count)]
+    headers = list(_headers(count, load))
     kept = _without_copies(headers)
     chosen = tuple(headers[number] for number in kept)
     layouts = [laid_out(header, options) for header in chosen]
@@ -54,6 +55,15 @@ def series_in(parsed: Parsed) -> str | None:
         placed = single and place_of(Frame(parsed.dataset, 1), 0) is not None
         uid = str(parsed.dataset.get("SeriesInstanceUID") or "")
     return uid if placed and uid else None
+
+
+def _headers(count: int, load: Load) -> Iterator[Parsed]:
+    counted = 0
+    for number in range(count):
+        parsed = parse(load(number))
+        counted += parsed.counted
+        check_series(counted)
+        yield replace(parsed, body=b"")
 
 
 def _without_copies(headers: Sequence[Parsed]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import time
@@ -14,13 +13,14 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.hostile.corpus import dicoms, pngs, rasters, requests, volumes, zips
+from service.answers.outputs import OFFERED
+from tests.hostile.corpus import costs, dicoms, outputs, pngs, rasters, requests, volumes, zips
 from tests.hostile.corpus.common import CANARY, MEBIBYTE, Files
 from tests.processes import Served, forget_peaks, growth, served
 from tests.service.asking import EXPECTED, pixels, post
 
-FILES: Files = {**pngs.REFUSED, **rasters.REFUSED, **dicoms.REFUSED, **volumes.REFUSED, **zips.REFUSED}
-ODD: Files = {**pngs.ODD, **rasters.ODD, **dicoms.ODD, **volumes.ODD, **zips.ODD}
+FILES: Files = {**pngs.REFUSED, **rasters.REFUSED, **dicoms.REFUSED, **costs.REFUSED, **volumes.REFUSED, **zips.REFUSED}
+ODD: Files = {**pngs.ODD, **rasters.ODD, **dicoms.ODD, **costs.ODD, **volumes.ODD, **zips.ODD}
 REFUSALS = {400, 413, 415, 422}
 PROBLEM = {"type", "title", "status", "detail", "code", "found", "wanted", "remedy"}
 WITHIN_S = 2.0
@@ -42,7 +42,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, tiny_pipelines: Path) -> I
         assert right(service.client)
         yield service
         assert service.process.poll() is None
-        assert "ZZPHI" not in service.log.read_text(encoding="utf-8")
+        kept = [service.log, *(one for one in (folder / "data").rglob("*") if one.is_file())]
+        assert len(kept) > 1
+        assert [str(one) for one in kept if b"ZZPHI" in one.read_bytes()] == []
 
 
 def right(client: httpx.Client) -> bool:
@@ -56,8 +58,7 @@ def left_behind(service: Served) -> list[str]:
     folder = service.log.parent
     written = [str(one) for name in ("tmp", "work") for one in (folder / name).iterdir()]
     kept = (one for one in (folder / "data").rglob("*") if one.is_file() and not one.name.startswith("jobs.sqlite"))
-    shared = [name for name in os.listdir("/dev/shm") if "pixels" in name or "breast" in name]
-    return [*written, *map(str, kept), *shared]
+    return [*written, *map(str, kept)]
 
 
 def watched(service: Served, send: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
@@ -101,6 +102,18 @@ def test_odd(service: Served, name: str) -> None:
     content = ODD[name]()
     status, _ = watched(service, lambda: sent(service.client, content, raw=len(name) % 2 == 0))
     assert status in {200, *REFUSALS}
+
+
+@pytest.mark.parametrize("form", OFFERED)
+def test_odd_in_every_format(service: Served, form: str) -> None:
+    """Each file in one of the formats; `test_outputs` has each in all of them."""
+    at, files = list(OFFERED).index(form), {**outputs.ACCEPTED, **ODD}
+    for name in [name for number, name in enumerate(files) if number % len(OFFERED) == at]:
+        sent = {"file": (f"{CANARY}.dcm", files[name]())}
+        answer = service.client.post("/segment", files=sent, data={"pipeline": "tiny", "format": form})
+        assert answer.status_code in {200, 204, *REFUSALS}, (name, answer.text)
+    assert left_behind(service) == []
+    assert right(service.client)
 
 
 @pytest.mark.parametrize("name", requests.REFUSED)
