@@ -16,6 +16,10 @@ from service.formats.guard import malformed
 
 CHANNELS = ("Red", "Green", "Blue")
 DISCRETE, LINEAR, INDIRECT = 0, 1, 2
+# The longest segment for one entry takes four words of two bytes.
+MOST_BYTES = 8 << 16
+# The longest segment for one entry takes four words of two bytes.
+MOST_BYTES = 8 << 16
 
 
 def palette_of(dataset: Dataset, layout: Layout, little: bool) -> tuple[Lut, Lut, Lut]:
@@ -51,6 +55,10 @@ def _channel(dataset: Dataset, name: str, layout: Layout, little: bool) -> Lut:
 
 def _expanded(segments: bytes, descriptor: Sequence[int], little: bool) -> list[int]:
     """Entries of a segmented table. Raises UnusableImage when they are more than declared or refer to each other."""
+    if len(segments) > MOST_BYTES:
+        raise malformed("DICOM", f"with a colour table of {len(segments)} bytes")
+    if len(segments) > MOST_BYTES:
+        raise malformed("DICOM", f"with a colour table of {len(segments)} bytes")
     wide = int(descriptor[2]) > 8
     words = np.frombuffer(segments, ("<u2" if little else ">u2") if wide else np.uint8).tolist()
     entries: list[int] = []
@@ -60,12 +68,17 @@ def _expanded(segments: bytes, descriptor: Sequence[int], little: bool) -> list[
 
 
 def _expand(words: list[int], out: list[int], most: int, at: int = 0, count: int | None = None) -> None:
-    """Append the entries of all segments, or of ``count`` from ``at`` on, to which another segment referred."""
+    """Append the entries of all segments, or of ``count`` from ``at`` on, to which another segment referred.
+
+    Each segment has to give an entry at least, so that there are no more of them than entries; zeros that fill up the
+    end do not.
+    """
     done = 0
     while at < len(words) - 1 and (count is None or done < count):
         kind, length = words[at : at + 2]
+        before = len(out)
         if (
-            len(out) + length > most
+            before + length > most
             or kind not in (DISCRETE, LINEAR, INDIRECT)
             or (count is not None and kind == INDIRECT)
         ):
@@ -79,12 +92,16 @@ def _expand(words: list[int], out: list[int], most: int, at: int = 0, count: int
         else:
             _expand(words, out, most, _offset(words[at + 2 : at + 4]), length)
             at += 4
+        if len(out) == before:
+            if any(words[at:]):
+                raise malformed("DICOM", "whose colour table has a segment of nothing")
+            return
         done += 1
 
 
 def _ramp(out: list[int], end: int, length: int) -> list[int]:
     start = out[-1] if out else 0
-    return [int(one) for one in np.rint(np.linspace(start, end, length + 1))[1:]]
+    return [round(start + (end - start) * step / length) for step in range(1, length + 1)]
 
 
 def _offset(pair: list[int]) -> int:

@@ -6,6 +6,7 @@ JPEG, which nothing else here reads.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom import uid as uids
 from pydicom._uid_dict import UID_dictionary
-from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 
 from service.errors import UnknownFormat
 from service.formats.codestream import declared
+from service.formats.dicom_fragments import compressed_frames
 from service.formats.dicom_layout import COLOUR, Layout
 from service.formats.dicom_parse import PIXELS, Parsed
 from service.formats.dicom_rle import decoded_rle
@@ -48,7 +49,9 @@ CODECS: dict[str, tuple[str, ...]] = {
 }
 # Which bits are in use is told by High Bit, of which pydicom knows nothing.
 AS_STORED: dict[str, Any] = {"correct_unused_bits": False}
-ITEM = b"\xfe\xff\x00\xe0"
+# Of an item, and an offset table without a single offset.
+ITEM = struct.Struct("<II")
+NO_TABLE = ITEM.pack(0xE000FFFE, 0)
 READ_SYNTAXES = (*NATIVE, uids.RLELossless, *CODECS)
 
 gdcm.Trace.WarningOff()
@@ -73,23 +76,21 @@ def frames(parsed: Parsed, layout: Layout, wanted: Sequence[int]) -> Iterator[ND
     Raises UnusableImage, also for a frame that declares another size than the header.
     """
     check_syntax(parsed.syntax, layout)
-    dataset = _with_pixels(parsed)
-    _check_length(dataset.PixelData, parsed.syntax, layout)
-    for index in wanted:
+    stored, vr = parsed.pixels()
+    dataset = _described(parsed)
+    if parsed.syntax in NATIVE:
+        found = _native(dataset, stored, vr, layout, wanted)
+    else:
+        found = _compressed(dataset, stored, layout, wanted)
+    for _ in wanted:
         with decoding("DICOM"):
-            frame = _frame(dataset, layout, index).reshape(layout.rows, layout.columns, layout.samples)
+            frame = next(found).reshape(layout.rows, layout.columns, layout.samples)
             frame = _clean(frame, layout)
         yield frame
 
 
-def _check_length(stored: bytes, syntax: str, layout: Layout) -> None:
-    if syntax in NATIVE and len(stored) < layout.frames * layout.native_bytes:
-        raise truncated("DICOM")
-    if syntax not in NATIVE and stored[:4] != ITEM:
-        raise malformed("DICOM", "whose compressed pixels are not in fragments")
-
-
-def _with_pixels(parsed: Parsed) -> Dataset:
+def _described(parsed: Parsed) -> Dataset:
+    """What the decoders need to know of the header."""
     dataset = Dataset()
     dataset.file_meta = parsed.dataset.file_meta
     names = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored")
@@ -100,34 +101,42 @@ def _with_pixels(parsed: Parsed) -> Dataset:
     if dataset.SamplesPerPixel > 1 and "PlanarConfiguration" not in dataset:
         dataset.PlanarConfiguration = 0
     dataset.set_original_encoding(parsed.implicit, parsed.little)
-    stored, vr = parsed.pixels()
-    dataset.add_new(PIXELS, vr if parsed.syntax in NATIVE else "OB", stored)
     return dataset
 
 
-def _frame(dataset: Dataset, layout: Layout, index: int) -> NDArray[Any]:
+def _native(dataset: Dataset, stored: bytes, vr: str, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    if len(stored) < layout.frames * layout.native_bytes:
+        raise truncated("DICOM")
+    dataset.add_new(PIXELS, vr, stored)
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    return (frame for frame, _ in decoder.iter_array(dataset, indices=wanted, **AS_STORED))
+
+
+def _compressed(dataset: Dataset, stored: bytes, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Each frame is shown to its decoder alone: looking for it among all others takes longer the more there are."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax == uids.RLELossless:
-        return _rle(dataset, layout, index)
-    decoder = get_decoder(syntax)
-    if syntax in NATIVE:
-        return decoder.as_array(dataset, index=index, **AS_STORED)[0]
-    _check_codestream(get_frame(dataset.PixelData, index, number_of_frames=layout.frames), layout)
-    return _first_of(CODECS[syntax], decoder, dataset, index)
+    packed = compressed_frames(stored, layout.frames)
+    dataset.NumberOfFrames = 1
+    for frame in (packed[index] for index in wanted):
+        if syntax == uids.RLELossless:
+            yield _rle(frame, layout)
+        else:
+            _check_codestream(frame, layout)
+            dataset.add_new(PIXELS, "OB", NO_TABLE + ITEM.pack(0xE000FFFE, len(frame)) + frame)
+            yield _first_of(CODECS[syntax], get_decoder(syntax), dataset)
 
 
-def _first_of(plugins: Sequence[str], decoder: Any, dataset: Dataset, index: int) -> NDArray[Any]:
+def _first_of(plugins: Sequence[str], decoder: Any, dataset: Dataset) -> NDArray[Any]:
     """By the first plugin that can. Raises what the last one does."""
     for plugin in plugins[:-1]:
         try:
-            return np.asarray(decoder.as_array(dataset, index=index, decoding_plugin=plugin)[0])
+            return np.asarray(decoder.as_array(dataset, index=0, decoding_plugin=plugin)[0])
         except Exception:  # noqa: S112 -- each plugin throws its own kinds, and the next one may well succeed
             continue
-    return np.asarray(decoder.as_array(dataset, index=index, decoding_plugin=plugins[-1])[0])
+    return np.asarray(decoder.as_array(dataset, index=0, decoding_plugin=plugins[-1])[0])
 
 
-def _rle(dataset: Dataset, layout: Layout, index: int) -> NDArray[Any]:
-    packed = get_frame(dataset.PixelData, index, number_of_frames=layout.frames)
+def _rle(packed: bytes, layout: Layout) -> NDArray[Any]:
     pixels: NDArray[Any] = decoded_rle(packed, layout)
     ybr = layout.photometric == "YBR_FULL"
     return np.asarray(convert_color_space(pixels, "YBR_FULL", "RGB")) if ybr else pixels

@@ -7,13 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from service.formats.dicom_layout import Layout
 from service.formats.guard import malformed
 
 HEADER, MOST_SEGMENTS = 64, 15
-# A run of so many bytes is told by 257 minus the count; what is less is a literal stretch of count plus one.
-RUNS_FROM, NOTHING = 129, 128
 # Bytes that may stand behind the last run: one that makes the length even, and one that does nothing.
 PADDING = 2
 
@@ -29,29 +28,31 @@ def decoded_rle(frame: bytes, layout: Layout) -> NDArray[np.unsignedinteger]:
     return whole.reshape(layout.rows, layout.columns, layout.samples).astype(f"u{depth}")
 
 
-def _segments(frame: bytes, wanted: int) -> list[bytes]:
+def _segments(frame: bytes, wanted: int) -> list[memoryview]:
     if len(frame) < HEADER:
         raise malformed("DICOM", "with an RLE frame that has no header")
     count, *offsets = struct.unpack(f"<{MOST_SEGMENTS + 1}I", frame[:HEADER])
     bounds = [*offsets[:count], len(frame)] if count == wanted else []
     if not bounds or bounds[0] < HEADER or sorted(bounds) != bounds:
         raise malformed("DICOM", f"with an RLE frame that is not in {wanted} segments")
-    return [frame[start:end] for start, end in pairwise(bounds)]
+    return [memoryview(frame)[start:end] for start, end in pairwise(bounds)]
 
 
-def _unpacked(packed: bytes, size: int) -> bytes:
-    """PackBits to exactly ``size`` bytes."""
-    out, at, end = bytearray(), 0, len(packed)
-    while len(out) < size and at < end:
-        head = packed[at]
-        if head >= RUNS_FROM:
-            out += packed[at + 1 : at + 2] * (257 - head)
-            at += 2
-        elif head < NOTHING:
-            out += packed[at + 1 : at + 2 + head]
-            at += 2 + head
-        else:
-            at += 1
-    if len(out) != size or end - at > PADDING:
-        raise malformed("DICOM", "whose RLE frame has more or fewer pixels than its header")
-    return bytes(out)
+def _unpacked(packed: memoryview, size: int) -> bytes:
+    """PackBits to exactly ``size`` bytes, whose last run ends there and has nothing but padding behind it."""
+    for behind in range(PADDING + 1, -1, -1):
+        used = packed[: max(len(packed) - behind, 0)]
+        whole = _filled(used, size)
+        if whole is not None:
+            if behind > PADDING or _filled(used, size + 1) is not None:
+                break
+            return whole
+    raise malformed("DICOM", "whose RLE frame has more or fewer pixels than its header")
+
+
+def _filled(packed: memoryview, size: int) -> bytes | None:
+    """The first ``size`` bytes, None where there are fewer. To Pillow's decoder they are one line of a picture."""
+    try:
+        return Pillow.frombytes("L", (size, 1), packed, "packbits", "L").tobytes()
+    except ValueError:
+        return None

@@ -30,8 +30,16 @@ class Lut:
 
     def __call__(self, values: Float) -> Float:
         """The entries at ``values``, any shape."""
-        index = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
-        return np.asarray(self.entries[index.astype(np.intp)], np.float64)
+        return np.asarray(self.entries[self._index(values)], np.float64)
+
+    def between(self, low: float, high: float) -> tuple[float, float]:
+        """The lowest and the highest entry that the whole numbers from ``low`` to ``high`` meet."""
+        first, last = self._index(np.array([low, high]))
+        met = self.entries[first : last + 1]
+        return float(met.min()), float(met.max())
+
+    def _index(self, values: Float) -> NDArray[np.intp]:
+        return np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
 
     def unit(self, values: Float) -> Float:
         """The same as 0 to 1."""
@@ -121,9 +129,9 @@ class Display:
         """With a span over the values of the stored ``low`` to ``high``, where there is no window."""
         if self.voi is not None:
             return self
-        ends = self.values(np.array([low, high]))
         if self.modality is not None:
-            ends = self.values(np.arange(low, high + 1))
+            return replace(self, voi=Span(*self.modality.between(low, high)))
+        ends = self.values(np.array([low, high]))
         return replace(self, voi=Span(float(ends.min()), float(ends.max())))
 
     def _computed(self, stored: NDArray[Any]) -> NDArray[Any]:
