@@ -81,6 +81,9 @@ class Faults:
         return True
 
     def _signalled(self, number: int) -> int:
+        """One that takes messages: to strike while it starts would show nothing. 0: there is none."""
+        if not self._house.rows.workers():
+            return 0
         pids = [one.pid for one in self._house.crew if one.poll() is None] or [self._house.worker_pid()]
         pid = self.chance.choice(pids)
         return pid if pid and _signal(pid, number) else 0

@@ -36,8 +36,8 @@ CREW = 2
 ITEMS_OF_A_JOB = 20
 # One in so many items is a volume, of so many slices: long enough to be hit in the middle.
 EVERY, SLICES = 5, 600
-# Between two faults, in seconds.
-PAUSE = (0.5, 3.0)
+# Between two faults, in seconds: one worker alone, started again ever later, needs more time to come to anything.
+PAUSE = {"redis": (0.5, 3.0), "embedded": (3.0, 12.0)}
 LOOK_EVERY_S = 0.1
 
 
@@ -96,7 +96,7 @@ def run(folder: Path, items: int, seed: int, broker: str) -> Report:
         undisturbed, calm_s = _undisturbed(house, jobs)
         faults = Faults(house, redis, chance)
         start = time.monotonic()
-        ids = _disturbed(house, jobs, faults)
+        ids = _disturbed(house, jobs, faults, PAUSE[broker])
         drain_s = time.monotonic() - start
         rows = [row for job_id in ids for row in house.rows.items(job_id, "", 1000, 0)]
         executions = sum(row.attempts for row in rows)
@@ -143,7 +143,7 @@ def _undisturbed(house: House, jobs: Sequence[Sequence[File]]) -> tuple[list[Tol
     return [told(house, job_id) for job_id in ids], time.monotonic() - start
 
 
-def _disturbed(house: House, jobs: Sequence[Sequence[File]], faults: Faults) -> list[str]:
+def _disturbed(house: House, jobs: Sequence[Sequence[File]], faults: Faults, pause: tuple[float, float]) -> list[str]:
     """Post the jobs one after the other while faults happen, until all have ended; their ids."""
     waiting, ids = [(f"key {n}", files) for n, files in enumerate(jobs)], list[str]()
     end = time.monotonic() + houses.PATIENCE_S * 10
@@ -154,7 +154,7 @@ def _disturbed(house: House, jobs: Sequence[Sequence[File]], faults: Faults) -> 
         if time.monotonic() > end:
             break
         faults.strike()
-        faults.mend_during(faults.chance.uniform(*PAUSE), LOOK_EVERY_S)
+        faults.mend_during(faults.chance.uniform(*pause), LOOK_EVERY_S)
     faults.mend_all()
     return ids
 
