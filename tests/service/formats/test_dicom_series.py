@@ -274,6 +274,12 @@ def test_a_series_over_the_budget_is_refused_by_its_headers() -> None:
         read(mr_slices(volume()), Options(Limits(max_volume_bytes=1000)))
 
 
+def test_all_phases_of_a_series_count() -> None:
+    files = phased(TemporalPositionIdentifier=(1, 2))
+    with pytest.raises(TooLarge, match="declared voxels of 1440 bytes; wanted at most 1000"):
+        read(files, Options(Limits(max_volume_bytes=1000), phase=0))
+
+
 def test_more_slices_than_one_request_may_ask_for() -> None:
     files = mr_slices(volume())
     with pytest.raises(TooLarge, match=r"Found 5 slices to look at; wanted at most 4 .*POST /jobs") as caught:
