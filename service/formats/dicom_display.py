@@ -36,7 +36,7 @@ def display_of(frame: Frame, layout: Layout, little: bool) -> tuple[Display, tup
         modality=modality,
         voi=voi,
         inverse=_inverse(frame.dataset, layout),
-        padding=_padding(frame.dataset),
+        padding=_padding(frame.dataset, layout.signed),
         top=SIXTEEN_BIT if deep else EIGHT_BIT,
     )
     if voi is None and layout.stored <= 8:
@@ -54,14 +54,14 @@ def _inverse(dataset: Dataset, layout: Layout) -> bool:
     return layout.photometric == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE"
 
 
-def _padding(dataset: Dataset) -> tuple[int, int] | None:
-    value = dataset.get("PixelPaddingValue")
+def _padding(dataset: Dataset, signed: bool) -> tuple[int, int] | None:
+    """Both ends of the padding, as the pixels count: some writers take the sign for a bit, or a bit for the sign."""
+    value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
     if not isinstance(value, int):
         return None
-    limit = dataset.get("PixelPaddingRangeLimit")
-    return min(value, limit if isinstance(limit, int) else value), max(
-        value, limit if isinstance(limit, int) else value
-    )
+    low = -(1 << 15) if signed else 0
+    ends = [(one - low) % (1 << 16) + low for one in (value, limit) if isinstance(one, int)]
+    return min(ends), max(ends)
 
 
 def _voi(frame: Frame, little: bool, signed: bool) -> tuple[Lut | VoiWindow | None, tuple[Flag, ...]]:

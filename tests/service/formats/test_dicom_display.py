@@ -141,6 +141,19 @@ def test_a_range_of_padding() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "padding", "signed"), [("US", 63536, True), ("SS", -2000, True), ("SS", -5536, False)]
+)
+def test_padding_that_takes_the_sign_for_a_bit_or_a_bit_for_the_sign(kind: str, padding: int, signed: bool) -> None:
+    pixels = np.full((16, 24), 500, np.int16 if signed else np.uint16)
+    pixels[:2], pixels[2] = -2000 if signed else 60000, 100
+    made = instance(pixels)
+    made.add_new("PixelPaddingValue", kind, padding)
+    seen = shown(saved(made))
+    assert seen[:3].max() == 0
+    assert seen[3:].min() == 1
+
+
+@pytest.mark.parametrize(
     ("about", "code"),
     [
         ({"WindowCenter": decimal(5), "WindowWidth": decimal(0)}, "window_unusable"),
