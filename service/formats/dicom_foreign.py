@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_VR
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from pydicom.valuerep import PersonName
 
 from service.errors import UnusableImage
 from service.formats.guard import quiet
@@ -33,7 +35,7 @@ class Series:
 
 
 def attribute(header: Dataset, keyword: str) -> DataElement | None:
-    """An attribute as it stands in the source, None where it is missing.
+    """An attribute as it stands in the source, None where it is missing; texts under the kind that it should have.
 
     Raises UnusableImage with code ``malformed`` where it cannot be read, or not be written.
     """
@@ -41,7 +43,7 @@ def attribute(header: Dataset, keyword: str) -> DataElement | None:
         return None
     try:
         with quiet():
-            found = header[keyword]
+            found = _of_its_kind(header[keyword])
             _write(found)
     except Exception:  # pydicom's decoders and encoders throw many kinds over values of others
         raise UnusableImage(
@@ -101,6 +103,16 @@ def nameless() -> UnusableImage:
         UID_REMEDY,
         "source_incomplete",
     )
+
+
+def _of_its_kind(element: DataElement) -> DataElement:
+    """The element as the kind of value that it should be. Raises ValueError where it is neither that nor text."""
+    wanted = dictionary_VR(element.tag)
+    if wanted == element.VR:
+        return element
+    if not (element.is_empty or isinstance(element.value, str | PersonName)):
+        raise ValueError("neither of its kind nor text")
+    return DataElement(element.tag, wanted, "" if element.is_empty else str(element.value))
 
 
 def _write(element: DataElement) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom import uid as uids
 
+from service.formats import dicom_stand_ins as stand_ins
 from service.formats.dicom import read_instance
 from service.formats.options import Options
 from service.formats.read import read_image
@@ -175,4 +176,22 @@ def test_the_source_keeps_what_outputs_need_and_no_pixels() -> None:
 
 @pytest.mark.parametrize("axes", [(1, 0, 0, 1, 0, 0), (2, 0, 0, 0, 1, 0), (1, 0, 0, 0, 1)])
 def test_directions_that_cannot_be_place_nothing(axes: tuple[float, ...]) -> None:
-    assert read(**placed((1, 2, 3), axes)).source.affine is None
+    image = read(FrameOfReferenceUID="1.2.9", **placed((1, 2, 3), axes))
+    assert image.source.affine is None
+    assert "orientation_unusable" in codes(image)
+    # What is not believed here is not written either.
+    assert stand_ins.placed(image, [0]) is None
+
+
+def test_a_place_that_can_be_is_not_flagged() -> None:
+    image = read(FrameOfReferenceUID="1.2.9", **placed((1, 2, 3), (1, 0, 0, 0, 1, 0), (0.7, 0.5)))
+    assert "orientation_unusable" not in codes(image)
+    assert stand_ins.placed(image, [0]) is not None
+    assert "orientation_unusable" not in codes(read(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]))
+
+
+@pytest.mark.parametrize("delta", [float("nan"), float("inf"), 1e308, 5e-324])
+def test_scales_of_a_region_that_cannot_be(delta: float) -> None:
+    image = read(SequenceOfUltrasoundRegions=[region((10, 5, 59, 39), (delta, delta))])
+    assert (image.spacing[1:], image.spacing_source) == ((None, None), "none")
+    assert "spacing_unusable" in codes(image)

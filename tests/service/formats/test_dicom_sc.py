@@ -1,6 +1,7 @@
 """The secondary capture, read back by pydicom."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -24,6 +25,8 @@ SOURCES = {
     "ultrasound": lambda: ultrasound(121, 95),
     "clip": lambda: cine(4, 35, 41),
 }
+
+SIDES = ((1, "L"), (7, "L"), (2, "R"))
 
 
 def answered(image: Image) -> Answer:
@@ -100,3 +103,12 @@ def test_equal_answers_are_equal_bytes_without_today_s_date() -> None:
 def test_a_picture_is_no_source() -> None:
     with pytest.raises(InputError, match="Send the DICOM file"):
         encode_sc(answer_to(picture(9, 9), blocks((1, 9, 9))))
+
+
+def test_each_breast_has_a_series_of_its_own_and_each_picture_a_number() -> None:
+    """Laterality is one of the series (PS3.3 C.7.3.1)."""
+    pictures = [read(encode_sc(answered(replace(mammogram(InstanceNumber=n), laterality=side)))) for n, side in SIDES]
+    left, other_left, right = pictures
+    assert left.SeriesInstanceUID == other_left.SeriesInstanceUID != right.SeriesInstanceUID
+    assert [made.Laterality for made in pictures] == ["L", "L", "R"]
+    assert [made.InstanceNumber for made in pictures] == [1, 7, 2]
