@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 from service.decoding.pool import Decoders
 from service.errors import InputError
 from service.formats.options import Options
+from tests.hostile.corpus.dicoms import dataset
+from tests.hostile.corpus.outputs import COPIED, PLACED, UIDS, with_raw
 from tests.hostile.seeds import SEEDS
 from tests.hostile.tampering import tampered
+from tests.hostile.writing import FORMATS, found, written
 from tests.processes import ROOT, served
 
 SECONDS = float(os.environ.get("BREAST_CASCADE_FUZZ_SECONDS", "20"))
@@ -43,22 +47,59 @@ def test_good_files_are_read(decoders: Decoders, name: str) -> None:
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_tampered_files(decoders: Decoders, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """An image or an error that says what to do, in time; no error that our readers did not foresee."""
+    """An answer in any format or an error that says what to do; no error that our readers did not foresee."""
     end = time.monotonic() + EACH
 
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
-    @given(content=tampered(SEEDS[name]()), options=st.sampled_from((Options(), Options(phase=0), Options(slice=0))))
-    def search(content: bytes, options: Options) -> None:
+    @given(
+        content=tampered(SEEDS[name]()),
+        options=st.sampled_from((Options(), Options(phase=0), Options(slice=0))),
+        form=st.sampled_from(list(FORMATS)),
+    )
+    def search(content: bytes, options: Options, form: str) -> None:
         if time.monotonic() > end:
             return
         try:
-            assert decoders.read(content, options).channels in (1, 3)
+            image = decoders.read(content, options)
+            assert image.channels in (1, 3)
+            written(found(image), form)
         except InputError as error:
             assert error.remedy
             assert error.code != "decoder_timeout"
 
     search()
     assert [record for record in caplog.records if record.message == "decoder_error"] == []
+
+
+ATTRIBUTES = (*COPIED, *PLACED, *UIDS, "ImagerPixelSpacing", "LossyImageCompression", "AcquisitionDate", "Rows")
+VALUE = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from(
+        (b"", b"0", b"-1", b"1e-300", b"1e300 ", b"nan ", b"1\\2\\3 ", b"1\\\\1", b"1.2.3\\4", b"\xff" * 8)
+    ),
+    st.text("0123456789.\\eE+-", max_size=40).map(str.encode),
+)
+
+
+def test_tampered_attributes(decoders: Decoders) -> None:
+    """What DICOM outputs take over from the source, as any bytes of any kind."""
+    end = time.monotonic() + SECONDS / 4
+
+    @settings(max_examples=max(50, int(SECONDS * 10)), suppress_health_check=list(HealthCheck))
+    @given(
+        name=st.sampled_from(ATTRIBUTES),
+        kind=st.sampled_from(("UI", "DS", "IS", "FD", "US", "SQ", "DA", "PN", "UN")),
+        value=VALUE,
+        form=st.sampled_from([form for form in FORMATS if form.startswith("dicom-") or form in ("json", "nifti")]),
+    )
+    def search(name: str, kind: str, value: bytes, form: str) -> None:
+        if time.monotonic() > end:
+            return
+        even = value + b" " * (len(value) % 2)
+        with suppress(InputError):
+            written(found(decoders.read(with_raw(dataset(**PLACED), name, kind, even), Options())), form)
+
+    search()
 
 
 def test_the_contract(tmp_path: Path, tiny_pipelines: Path) -> None:

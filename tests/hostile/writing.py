@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from service.answers.clock import Clock
-from service.answers.outputs import LABELMAPS, OFFERED, Format
+from service.answers.outputs import LABELMAPS, OFFERED, Format, wanted_format
 from service.engine import Answer
 from service.errors import InputError
 from service.image import Image
@@ -16,9 +15,8 @@ from tests.service.formats.answers import answer_to
 
 FORMATS: Mapping[str, Format] = {
     **OFFERED,
-    **{f"{name} of label maps": replace(OFFERED[name], encode=lambda answer, _, name=name: LABELMAPS[name](answer))
-       for name in LABELMAPS},
-}  # fmt: skip
+    **{f"{name} of label maps": wanted_format(name, None, "labelmap") for name in LABELMAPS},
+}
 
 
 def found(image: Image) -> Answer:

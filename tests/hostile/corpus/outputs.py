@@ -42,7 +42,7 @@ def with_raw(made: Dataset, keyword: str, kind: str, value: bytes) -> bytes:
     tag = Tag(keyword)
     made[tag] = DataElement(tag, "OB", value)
     place = struct.pack("<HH", tag.group, tag.element)
-    plain = kind.encode() + struct.pack("<H" if kind not in ("SQ", "OB") else "<xxI", len(value))
+    plain = kind.encode() + struct.pack("<H" if kind not in ("SQ", "OB", "UN") else "<xxI", len(value))
     return dicoms.written(made).replace(place + b"OB\0\0" + struct.pack("<I", len(value)), place + plain, 1)
 
 
