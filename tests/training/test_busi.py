@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,36 @@ def test_masks_may_be_one_bit_or_rgb_and_pictures_rgb(root: Path) -> None:
     for case in busi.cases(root):
         assert np.array_equal(case.read_mask(), drawn.mask)
         assert np.array_equal(case.read_image(), drawn.image)
+
+
+@pytest.mark.parametrize("second", ["benign (7).jpg", "benign (7)_mask.bmp"])
+def test_two_files_of_one_stem_are_refused(root: Path, second: str) -> None:
+    path = write_case(root, "benign", 7, phantom(1, "benign").image, _blob((10, 10, 20, 20)))
+    cv2.imwrite(str(path.with_name(second)), phantom(2, "benign").image)
+    stem = Path(second).stem
+    with pytest.raises(ValueError, match=rf"Found {re.escape(stem)}.* and {re.escape(stem)}.* wanted one file named"):
+        busi.cases(root)
+
+
+def test_two_classes_do_not_share_a_name(root: Path) -> None:
+    for category in ("benign", "malignant"):
+        path = root / category / "one.png"
+        cv2.imwrite(str(path), phantom(len(category), category).image)
+        cv2.imwrite(str(path.with_name("one_mask.png")), _blob((10, 10, 20, 20)) * 255)
+    with pytest.raises(
+        ValueError, match=r"Found .*benign/one\.png and .*malignant/one\.png; wanted one picture named one"
+    ):
+        busi.cases(root)
+
+
+def test_pictures_of_other_formats_are_read_and_hidden_files_are_not(root: Path) -> None:
+    drawn = phantom(1, "benign")
+    path = write_case(root, "benign", 7, drawn.image, drawn.mask)
+    cv2.imwrite(str(path.with_suffix(".bmp")), drawn.image)
+    path.rename(path.with_name("._benign (7).png"))
+    (case,) = busi.cases(root)
+    assert (case.name, case.image.suffix) == ("benign (7)", ".bmp")
+    assert np.array_equal(case.read_mask(), drawn.mask)
 
 
 def test_a_missing_mask_names_the_file_that_is_wanted(root: Path) -> None:

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from training.datasets.case import Case, read_grey
 from training.datasets.grouping import assign_folds, near_duplicate_groups
 from training.datasets.masks import Lesion
+from training.datasets.pictures import SUFFIXES, unique_stems
 
 CLASSES = ("benign", "malignant", "normal")
 FOLDS = 5
@@ -32,15 +34,28 @@ _MASK = re.compile(r"_mask(_\d+)?$")
 
 
 def cases(root: Path) -> list[Case]:
-    """All cases under ``root``, sorted by name. Raises FileNotFoundError when neither layout is there."""
+    """All cases under ``root``, sorted by name.
+
+    Raises FileNotFoundError when neither layout is there, ValueError when two files or two pictures share a name.
+    """
     if (root / "index.csv").is_file():
-        return sorted(_indexed(root), key=lambda case: case.name)
+        return _named(_indexed(root))
     if all((root / category).is_dir() for category in CLASSES):
-        return sorted(_public(root), key=lambda case: case.name)
+        return _named(_public(root))
     raise FileNotFoundError(
         f"Found neither index.csv nor the folders {', '.join(CLASSES)} in {root}; wanted one of the two layouts. "
         "Give the folder Dataset_BUSI_with_GT."
     )
+
+
+def _named(cases: Iterable[Case]) -> list[Case]:
+    found = sorted(cases, key=lambda case: case.name)
+    for one, other in pairwise(found):
+        if one.name == other.name:
+            raise ValueError(
+                f"Found {one.image} and {other.image}; wanted one picture named {one.name}. Remove or rename one."
+            )
+    return found
 
 
 def _indexed(root: Path) -> Iterable[Case]:
@@ -71,11 +86,9 @@ def _checked(rows: csv.DictReader[str], root: Path) -> csv.DictReader[str]:
 
 
 def _public(root: Path) -> Iterable[Case]:
+    files = {category: _files(root / category) for category in CLASSES}
     found = [
-        (path, category)
-        for category in CLASSES
-        for path in sorted((root / category).glob("*.png"))
-        if not _MASK.search(path.stem)
+        (path, category) for category, named in files.items() for stem, path in named.items() if not _MASK.search(stem)
     ]
     groups = near_duplicate_groups([read_grey(path) for path, _ in found])
     folds = assign_folds(groups, [category for _, category in found], FOLDS)
@@ -86,7 +99,7 @@ def _public(root: Path) -> Iterable[Case]:
         yield Case(
             path.stem,
             path,
-            _masks_of(path),
+            _masks_of(path, files[category]),
             category,
             f"group{group:04d}",
             fold,
@@ -97,10 +110,14 @@ def _public(root: Path) -> Iterable[Case]:
         )
 
 
-def _masks_of(image: Path) -> tuple[Path, ...]:
-    masks = sorted(
-        path for path in image.parent.glob("*.png") if _MASK.sub("", path.stem) == image.stem and path != image
-    )
+def _files(folder: Path) -> dict[str, Path]:
+    """Pictures and masks by stem, hidden files aside."""
+    seen = (path for path in folder.glob("*") if not path.name.startswith("."))
+    return unique_stems(path for path in seen if path.suffix.lower() in SUFFIXES)
+
+
+def _masks_of(image: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
+    masks = sorted(path for stem, path in files.items() if stem != image.stem and _MASK.sub("", stem) == image.stem)
     if not masks:
         raise FileNotFoundError(
             f"Found no mask beside {image.name}; wanted {image.stem}_mask.png. Restore it or remove the picture."
