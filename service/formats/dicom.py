@@ -103,6 +103,8 @@ def image_of(material: Material, options: Options) -> Image:
     """The image: frames put in order, decoded, seen through their windows."""
     with decoding("DICOM"):
         order = _ordered(material, options)
+        if options.slice is None:
+            options.limits.check_slices(len(order.shots))
         first = order.shots[0].frame
         facts, (tissue, tissue_flags) = facts_of(first), tissue_of(first.dataset, material.layout)
         spacing = spacing_of(first, tissue)
