@@ -18,6 +18,8 @@ LOGGER = logging.getLogger("breast_cascade")
 READER = "service.formats.read:read_image"
 # A process may have been killed while it waited, and its successor too.
 TRIES = 3
+# Reasons to replace a process that had ended by itself.
+DIED = ("crash", "found_dead")
 
 
 class Decoders:
@@ -146,5 +148,6 @@ class _Seat:
         worker, self._worker = self._worker, None
         if worker is not None:
             number = self._forker.end(worker)
-            fields = {"reason": reason, "signal": number, "files": worker.files}
+            # Of the others it is our own.
+            fields = {"reason": reason, "signal": number if reason in DIED else None, "files": worker.files}
             LOGGER.log(logging.INFO, "decoder_replaced", extra={"fields": fields})

@@ -100,7 +100,7 @@ class Forker:
                 raise
 
     def end(self, worker: Worker) -> int | None:
-        """Kill a decoding process; the signal it died of before, else None."""
+        """Kill a decoding process; the signal it died of, which is this one where it still lived."""
         worker.channel.close()
         with self._lock, suppress(OSError):
             if self._control is not None:

@@ -27,7 +27,7 @@ OUTWARD = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0")
 # What archives bring along that nobody put there.
 CLUTTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|DICOMDIR$)", re.IGNORECASE)
 ENCRYPTED, SYMLINK = 0x1, 0o120000
-HEAD = 1024
+HEAD = 8192
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from service.formats.archive import is_zip
+from service.formats.archive import HEAD, is_zip
 from service.formats.dicom_parse import is_dicom
 from service.formats.header import PNG_MAGIC
 from service.formats.nifti import is_nifti
@@ -13,8 +13,8 @@ from service.formats.nrrd import is_nrrd
 # Sizes a BMP's second header may have; "BM" alone also starts many a text.
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 GIF_MAGIC = (b"GIF87a", b"GIF89a")
-# Enough for every format, a gzipped NIfTI header included.
-HEAD_BYTES = 1024
+# Enough for every format, a NIfTI header included that is gzipped under a file name as long as a path may be.
+HEAD_BYTES = HEAD
 # DICOM first: its preamble is free, and some writers put the start of another format there.
 VOLUMES: Mapping[str, Callable[[bytes], bool]] = {
     "dicom": is_dicom,
@@ -28,7 +28,7 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 def sniff(content: bytes) -> str | None:
     """``dicom nifti nrrd zip png jpeg tiff bmp webp`` or None.
 
-    Needs the first 1024 bytes only; says nothing about what follows them.
+    Needs the first `HEAD_BYTES` only; says nothing about what follows them.
     """
     for kind, begins in VOLUMES.items():
         if begins(content[:HEAD_BYTES]):

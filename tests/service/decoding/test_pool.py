@@ -183,11 +183,14 @@ def test_and_nothing_else(decoders: Decoders, deed: str) -> None:
     assert decoders.read(b"do:" + deed.encode(), None).notes == ("done",)
 
 
-def test_worn_out_after_some_files() -> None:
+def test_worn_out_after_some_files(caplog: pytest.LogCaptureFixture) -> None:
     assert Bounds().files == 500
+    caplog.set_level(logging.INFO, "breast_cascade")
     with opened(Bounds(files=3, processes=1)) as decoders:
         pids = [decoders.read(b"do:nothing", None).notes for _ in range(7)]
     assert [len(set(pids[:3])), len(set(pids[3:6])), len(set(pids))] == [1, 1, 3]
+    said = [record.fields for record in caplog.records if record.message == "decoder_replaced"]  # type: ignore[attr-defined]
+    assert said == [{"reason": "worn", "signal": None, "files": 3}] * 2
 
 
 def test_processes_killed_while_they_wait_are_replaced_unseen(decoders: Decoders) -> None:

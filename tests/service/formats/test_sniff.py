@@ -1,12 +1,16 @@
 """Formats are told by their first bytes."""
 
+from gzip import compress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.formats.header import cut_short, webp_canvas
-from service.formats.sniff import known_but_not_read, sniff
+from service.formats.read import read_image
+from service.formats.sniff import HEAD_BYTES, known_but_not_read, sniff
 from tests.service.formats.pictures import gradient, saved
+from tests.service.formats.test_nifti import WHOLE as NIFTI
 
 KINDS = ("png", "jpeg", "tiff", "bmp", "webp")
 
@@ -27,6 +31,15 @@ def test_gif_is_known_but_not_read() -> None:
     content = saved(gradient(), "gif")
     assert (sniff(content), known_but_not_read(content)) == (None, "GIF")
     assert known_but_not_read(b"GIF is how this text starts") is None
+
+
+@pytest.mark.parametrize("length", [0, 1500, 4096])
+def test_nifti_under_a_long_name(length: int) -> None:
+    """gzip writes the name of the file before its content."""
+    whole = compress(NIFTI)
+    named = whole[:3] + b"\x08" + whole[4:10] + b"x" * length + b"\0" + whole[10:]
+    assert sniff(named[:HEAD_BYTES]) == "nifti"
+    assert read_image(named).voxels.shape == read_image(NIFTI).voxels.shape
 
 
 @given(st.text())
