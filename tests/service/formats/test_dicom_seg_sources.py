@@ -8,15 +8,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
 
 from service.engine import Answer
 from service.errors import BadParameter, InputError, UnusableImage
+from service.formats.dicom import read_instance
 from service.formats.dicom_object import incomplete
 from service.formats.dicom_seg import encode_seg
+from service.formats.options import Options
 from tests.service.formats.answers import CODED, answer_to, manifest, picture
+from tests.service.formats.dicom_files import decimal, enhanced_mr, instance, item, placed, ramp, saved
 from tests.service.formats.dicom_sources import PATIENT, cine, mr_series, ultrasound
 from tests.service.formats.segmentations import blocks, group, read
 
@@ -148,6 +152,31 @@ def test_one_of_several_frames_at_one_place_keeps_its_place() -> None:
     assert position is not None
     assert position.ImagePositionPatient == place
     assert seg.FrameOfReferenceUID == "1.2.3.9"
+
+
+SPACE = {"FrameOfReferenceUID": "1.2.3.9", "Modality": "MR"}
+
+
+@pytest.mark.parametrize("axes", [(0, 0, 0, 0, 0, 0), (2, 0, 0, 0, 2, 0), (1, 0, 0, 1, 0, 0)])
+def test_an_orientation_that_cannot_be_is_not_handed_on(axes: tuple[int, ...]) -> None:
+    image = read_instance(saved(instance(ramp(12, 10), **SPACE, **placed((1, 2, 3), axes))), Options())
+    seg = read(encode_seg(answer_to(image, blocks((1, 12, 10)))))
+    assert [group(seg, 0, f"Plane{name}Sequence") for name in ("Position", "Orientation")] == [None, None]
+    assert "FrameOfReferenceUID" not in seg
+
+
+def test_frames_of_several_orientations_never_get_that_of_the_first() -> None:
+    made = enhanced_mr(np.stack([ramp(12, 10)] * 2), [(0, 0, 0), (0, 0, 2)])
+    made.FrameOfReferenceUID, turned = "1.2.3.9", (0, 1, 0, 0, 0, -1)
+    made.PerFrameFunctionalGroupsSequence[1].PlaneOrientationSequence = [item(ImageOrientationPatient=decimal(*turned))]
+    image = read_instance(saved(made), Options())
+    labels = blocks((2, 12, 10))
+    with pytest.raises(UnusableImage, match="labels on 2 frames that have no places of their own"):
+        encode_seg(answer_to(image, labels))
+    labels[0] = 0
+    orientation = group(read(encode_seg(answer_to(image, labels))), 0, "PlaneOrientationSequence")
+    assert orientation is not None
+    assert tuple(orientation.ImageOrientationPatient) == turned
 
 
 def test_a_picture_is_no_source() -> None:
