@@ -14,7 +14,8 @@ from pydicom.tag import Tag
 from tests.hostile.corpus import dicoms, volumes
 from tests.hostile.corpus.common import CANARY, Files
 
-LENGTHS = ("1e-320", "1e-160", "1e-7", "1e39", "1e200")
+# Beyond what is believed, and at its ends.
+LENGTHS = ("1e-320", "1e-160", "1e-7", "1e-6", "1e4", "1e39", "1e200")
 PLACED = {
     "FrameOfReferenceUID": "1.2.9",
     "ImagePositionPatient": [0, 0, 0],
@@ -91,7 +92,9 @@ DICOM: Files = {
 REGIONS = (5e-324, 1e-200, 1e-30, 1e30, 1e308, float("inf"), float("-inf"), float("nan"))
 VOLUMES: Files = {
     **{f"ultrasound region of {one} cm": lambda one=one: _region(one) for one in REGIONS},
-    **{f"nifti of {one} mm": lambda one=one: _nifti(one, one, one) for one in (1e-44, 1e-30, 1e-10, 1e6, 1e38)},
+    **{
+        f"nifti of {one} mm": lambda one=one: _nifti(one, one, one) for one in (1e-44, 1e-30, 1e-10, 1.1e-6, 9999, 1e38)
+    },
     **{f"nifti of slices of {one} mm": lambda one=one: _nifti(1, 1, one) for one in (1e-44, 1e-10, 1e6, 1e38)},
     **{f"nifti of {one} mm by pixdim": lambda one=one: _nifti(one, one, one, 0, 0) for one in (1e-44, 1e-30, 1e38)},
     "nifti that lies 1e38 mm away": lambda: _nifti(1, 1, 1, 1e38),
