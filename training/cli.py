@@ -5,9 +5,11 @@ Heavy imports wait inside the commands, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -229,10 +231,25 @@ app.add_typer(data_cli.app, name="data")
 def main() -> None:
     """Entry point of the console script: what the user can mend ends as one line on stderr and exit code 1."""
     try:
-        app()
+        with _telling():
+            app()
     except MENDABLE as error:
         typer.echo(f"breast-cascade-train: {one_line(error)}", err=True)
         sys.exit(FAILED)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """What training has to say goes to stderr."""
+    logger, handler = logging.getLogger("breast_cascade.training"), logging.StreamHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def one_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from torch.optim.swa_utils import AveragedModel
 from training.optimise import Steps
 from training.recipe import Part, Recipe, build
 
+log = logging.getLogger("breast_cascade.training")
+# Less of a network than this share taken over is hardly a start: the rest stays random.
+LITTLE = 0.5
 # What torch raises on a file that is none of its own, depending on where the bytes stop making sense.
 UNREADABLE = (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError, struct.error)
 
@@ -117,6 +121,15 @@ def _take_over(network: nn.Module, weights: dict[str, Any], path: Path) -> None:
             "common. Start from a checkpoint of the same family."
         )
     network.load_state_dict(own | fitting)
+    _tell_taken(len(fitting), len(own), path)
+
+
+def _tell_taken(taken: int, every: int, path: Path) -> None:
+    text = "took %d of %d tensors of the network from %s; the others start as they would without."
+    if taken < LITTLE * every:
+        log.warning(f"{text} Is it of the same architecture?", taken, every, path)
+    else:
+        log.info(text, taken, every, path)
 
 
 def read(path: Path) -> Any:

@@ -126,6 +126,19 @@ def test_a_finished_run_is_resumed_and_not_begun_again(
     assert len(torch.load(trained / "segment" / "checkpoint.pt", weights_only=True)["history"]) == 2
 
 
+def test_what_starting_weights_gave_is_told(
+    trained: Path, small_busi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = trained / "segment" / "best.pt"
+    here = "fit", trained / "tiny_segment.yaml", "--data", small_busi, "-o", tmp_path / "run", "--start", start
+    monkeypatch.setattr(sys, "argv", ["breast-cascade-train", *map(str, here)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    count = len(torch.load(start, weights_only=True))
+    assert f"took {count} of {count} tensors of the network from {start}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["fit", "yolo"])
 def test_yolo_is_trained_by_its_own_loop(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def train(*arguments: Any, **options: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from pathlib import Path
@@ -322,6 +323,21 @@ def test_starting_weights_of_another_family_are_refused(tmp_path: Path) -> None:
     torch.save({"something.else": torch.zeros(3)}, tmp_path / "start.pt")
     with pytest.raises(ValueError, match="Found no parameter of the starting weights in this network"):
         build_network(recipe(start=tmp_path / "start.pt"))
+
+
+@pytest.mark.parametrize(("kept", "level"), [(1.0, logging.INFO), (0.3, logging.WARNING)])
+def test_it_is_said_how_much_is_taken_over(
+    kept: float, level: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = build_network(recipe(schedule={"seed": 7})).state_dict()
+    names = list(weights)[: round(kept * len(weights))]
+    torch.save({name: weights[name] for name in names}, tmp_path / "start.pt")
+    with caplog.at_level(logging.INFO, "breast_cascade.training"):
+        build_network(recipe(start=tmp_path / "start.pt"))
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert f"took {len(names)} of {len(weights)} tensors of the network from {tmp_path}" in caplog.text
+    assert ("Is it of the same architecture?" in caplog.text) == (level == logging.WARNING)
 
 
 def test_equal_seeds_build_equal_networks() -> None:
