@@ -1,4 +1,4 @@
-"""Slices in order along their normal, whatever order and orientation they come in; gaps, copies, phases, mixtures."""
+"""Slices in order along their normal, whatever order and orientation they come in; gaps, copies, depths, mixtures."""
 
 from __future__ import annotations
 
@@ -10,47 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom import dcmread
 from scipy.spatial.transform import Rotation
 
 from service.errors import BadParameter, TooLarge, UnusableImage
-from service.formats.dicom import read_instance
-from service.formats.dicom_series import read_slices, series_of
+from service.formats.dicom_series import series_of
 from service.formats.limits import Limits
 from service.formats.options import Options
 from service.formats.read import read_image
-from service.image import Image, Region
+from service.image import Region
 from tests.service.formats.dicom_files import (
     decimal,
-    enhanced_mr,
     instance,
-    item,
     mr_slices,
     placed,
     ramp,
     saved,
-    written,
 )
-
-NONE = Options()
-AXIAL = (1, 0, 0, 0, 1, 0)
-
-
-def volume(depth: int = 5) -> np.ndarray[Any, Any]:
-    return np.stack([ramp(12, 10) + 100 * z for z in range(depth)]).astype(np.uint16)
-
-
-def read(files: list[bytes], options: Options = NONE) -> Image:
-    return read_slices(len(files), files.__getitem__, options)
-
-
-def levels(image: Image) -> list[int]:
-    """The lowest value of each slice, which tells them apart."""
-    return [int(slab.min()) for slab in image.slab(0, image.depth)]
-
-
-def codes(image: Image) -> set[str]:
-    return {flag.code for flag in image.flags}
+from tests.service.formats.series import AXIAL, codes, read, volume
 
 
 @settings(max_examples=25)
@@ -139,13 +115,6 @@ def test_uneven_distances_are_flagged() -> None:
     assert "uneven_slices" in codes(read(files))
 
 
-def edited(file: bytes, **about: Any) -> bytes:
-    made = dcmread(io.BytesIO(file))
-    for name, value in about.items():
-        setattr(made, name, value)
-    return written(made)
-
-
 def test_a_copy_of_a_slice_is_used_once() -> None:
     files = mr_slices(volume())
     image = read([*files, files[2], files[2]])
@@ -159,88 +128,6 @@ def test_a_tilted_gantry_keeps_its_affine() -> None:
     image = read(files)
     np.testing.assert_allclose(image.source.at(0, 0, 3), (0, 0.9, 6), atol=1e-9)
     assert image.spacing[0] == pytest.approx(2)
-
-
-def phased(**about: Any) -> list[bytes]:
-    """Two volumes at one place; the second is 1000 brighter. Attributes are (first, second)."""
-    both = []
-    for number in range(2):
-        one = {name: pair[number] for name, pair in about.items()}
-        both += mr_slices(volume(3) + 1000 * number, **one)
-    return both
-
-
-@pytest.mark.parametrize(
-    "about",
-    [
-        {"TemporalPositionIdentifier": (1, 2)},
-        {"AcquisitionNumber": (3, 7)},
-        {"TriggerTime": (decimal(0)[0], decimal(90)[0])},
-        {"EchoTime": (decimal(1.2)[0], decimal(2.4)[0])},
-        {"AcquisitionTime": ("101010", "101510")},
-        {"AcquisitionNumber": (3, 3), "AcquisitionTime": ("101010", "101510")},
-        {"DiffusionBValue": (0.0, 800.0)},
-        {"DiffusionBValue": (0.0, 800.0), "AcquisitionTime": ("101510", "101010")},
-        {"DiffusionBValue": (800.0, 800.0), "DiffusionGradientOrientation": ([0.0, 0, 1], [1.0, 0, 0])},
-    ],
-)
-def test_phases_are_told_apart_and_one_is_chosen(about: dict[str, Any]) -> None:
-    files, raw = phased(**about), frozenset(("MR",))
-    for phase in (0, 1):
-        image = read(files, Options(phase=phase, raw=raw))
-        assert levels(image) == [1000 * phase, 1000 * phase + 100, 1000 * phase + 200]
-        assert f"phase {phase} of 2" in image.notes
-    with pytest.raises(BadParameter, match=r"Found 2 volumes at one place .*b-values.*phase`, 0 to 1") as caught:
-        read(files)
-    assert caught.value.code == "needs_phase"
-    with pytest.raises(BadParameter, match="phase=2; wanted 0 to 1"):
-        read(files, Options(phase=2))
-
-
-def test_b_values_come_in_order_whatever_the_order_of_acquisition() -> None:
-    """b = 0 has no direction; of each higher one there are several (PS3.3 C.8.13.5.9)."""
-    along: tuple[dict[str, Any], ...] = (
-        {"DiffusionBValue": 800.0, "DiffusionGradientOrientation": [1.0, 0, 0]},
-        {"DiffusionBValue": 0.0},
-        {"DiffusionBValue": 800.0, "DiffusionGradientOrientation": [0.0, 1, 0]},
-    )
-    volumes = [mr_slices(volume(3) + 1000 * number, **one) for number, one in enumerate(along)]
-    # The times of one slice are in another order than those of the next one.
-    files = [
-        edited(slices[z], AcquisitionTime=f"1010{(number + z) % 3:02}")
-        for number, slices in enumerate(volumes)
-        for z in range(3)
-    ]
-    for phase, number in enumerate((1, 2, 0)):
-        image = read(files, Options(phase=phase, raw=frozenset(("MR",))))
-        assert levels(image) == [1000 * number, 1000 * number + 100, 1000 * number + 200]
-
-
-def test_volumes_that_only_two_attributes_together_tell_apart() -> None:
-    both = [(0, 1), (0, 2), (800, 1), (800, 2)]
-    files = []
-    for number, (b_value, time) in enumerate(both):
-        about = {"DiffusionBValue": float(b_value), "TemporalPositionIdentifier": time}
-        files += mr_slices(volume(3) + 1000 * number, **about)
-    for phase in range(4):
-        image = read(files[::-1], Options(phase=phase, raw=frozenset(("MR",))))
-        assert levels(image) == [1000 * phase, 1000 * phase + 100, 1000 * phase + 200]
-
-
-def test_slices_at_one_place_that_nothing_tells_apart() -> None:
-    with pytest.raises(UnusableImage, match="6 slices at 3 places, and nothing") as caught:
-        read(phased())
-    assert caught.value.code == "duplicate_positions"
-
-
-def test_one_place_over_time_is_a_cine() -> None:
-    files = [
-        saved(instance(ramp(12, 10), Modality="MR", TriggerTime=decimal(t)[0], **placed((0, 0, 5), AXIAL)))
-        for t in (30, 10, 20)
-    ]
-    image = read(files)
-    assert (image.depth, image.depth_axis, image.spacing) == (3, "time", (None, 0.7, 0.5))
-    assert [float(image.source.dicom.instance(z).TriggerTime) for z in range(3)] == [10, 20, 30]
 
 
 @pytest.mark.parametrize(
@@ -274,12 +161,6 @@ def test_a_series_over_the_budget_is_refused_by_its_headers() -> None:
         read(mr_slices(volume()), Options(Limits(max_volume_bytes=1000)))
 
 
-def test_all_phases_of_a_series_count() -> None:
-    files = phased(TemporalPositionIdentifier=(1, 2))
-    with pytest.raises(TooLarge, match="declared voxels of 1440 bytes; wanted at most 1000"):
-        read(files, Options(Limits(max_volume_bytes=1000), phase=0))
-
-
 def test_more_slices_than_one_request_may_ask_for() -> None:
     files = mr_slices(volume())
     with pytest.raises(TooLarge, match=r"Found 5 slices to look at; wanted at most 4 .*POST /jobs") as caught:
@@ -291,84 +172,6 @@ def test_more_slices_than_one_request_may_ask_for() -> None:
 def test_a_slice_that_is_not_there() -> None:
     with pytest.raises(BadParameter, match="slice=5; wanted 0 to 4"):
         read_image(mr_slices(volume()), Options(slice=5))
-
-
-def test_frames_of_an_enhanced_instance_are_sorted() -> None:
-    order = (3, 0, 4, 1, 2)
-    made = enhanced_mr(volume()[list(order)], [(0, 0, 2 * z) for z in order])
-    image = read_instance(saved(made), Options(raw=frozenset(("MR",))))
-    np.testing.assert_array_equal(image.slab(0, 5)[..., 0], volume())
-    assert image.source.dicom.frames == ((0, 2), (0, 4), (0, 5), (0, 1), (0, 3))
-    assert image.spacing == (2.0, 0.7, 0.5)
-    np.testing.assert_allclose(image.source.at(2, 3, 4), (1.0, 2.1, 8.0))
-
-
-def test_phases_of_an_enhanced_instance() -> None:
-    frames = np.concatenate([volume(3), volume(3) + 1000])
-    made = enhanced_mr(frames, [(0, 0, 2 * z) for z in (0, 1, 2)] * 2, TemporalPositionIndex=[1, 1, 1, 2, 2, 2])
-    content = saved(made)
-    assert levels(read_instance(content, Options(phase=1, raw=frozenset(("MR",))))) == [1000, 1100, 1200]
-    with pytest.raises(BadParameter, match="2 volumes at one place"):
-        read_instance(content, NONE)
-
-
-def test_b_values_of_an_enhanced_instance() -> None:
-    made = enhanced_mr(np.concatenate([volume(3) + 1000, volume(3)]), [(0, 0, 2 * z) for z in (0, 1, 2)] * 2)
-    direction = item(DiffusionGradientOrientation=[0.0, 0.0, 1.0])
-    for number, group in enumerate(made.PerFrameFunctionalGroupsSequence):
-        diffusion = item(DiffusionBValue=800.0 if number < 3 else 0.0)
-        if number < 3:
-            diffusion.DiffusionGradientDirectionSequence = [direction]
-        group.MRDiffusionSequence = [diffusion]
-    content = saved(made)
-    for phase in (0, 1):
-        assert levels(read_instance(content, Options(phase=phase, raw=frozenset(("MR",)))))[0] == 1000 * phase
-
-
-def test_windows_and_rescaling_of_single_frames() -> None:
-    made = enhanced_mr(volume(2), [(0, 0, 0), (0, 0, 2)])
-    for number, group in enumerate(made.PerFrameFunctionalGroupsSequence):
-        extra = dcmread(
-            io.BytesIO(saved(instance(ramp(8, 8), RescaleSlope=decimal(number + 1)[0], RescaleIntercept=decimal(5)[0])))
-        )
-        group.PixelValueTransformationSequence = [extra]
-    image = read_instance(saved(made), Options(raw=frozenset(("MR",))))
-    np.testing.assert_allclose(image.slab(1, 2)[0, ..., 0], volume()[1] * 2.0 + 5)
-
-
-def test_fewer_descriptions_than_frames() -> None:
-    made = enhanced_mr(volume(), [(0, 0, z) for z in range(3)])
-    with pytest.raises(UnusableImage, match="describes 3 of its 5 frames"):
-        read_instance(saved(made), NONE)
-
-
-@pytest.mark.parametrize(
-    ("about", "axis", "flagged"),
-    [({"Modality": "US"}, "time", False), ({"FrameTime": decimal(40)[0]}, "time", False), ({}, "none", True)],
-)
-def test_frames_without_a_place(about: dict[str, Any], axis: str, flagged: bool) -> None:
-    image = read_instance(saved(instance(volume(), **about)), NONE)
-    assert (image.depth_axis, "frames_unplaced" in codes(image)) == (axis, flagged)
-
-
-@pytest.mark.parametrize(
-    ("about", "axis", "flagged"),
-    [({"Modality": "US"}, "time", False), ({"Modality": "NM"}, "none", True), ({}, "none", True)],
-)
-def test_the_one_position_of_a_classic_multi_frame_instance_places_none_of_its_frames(
-    about: dict[str, Any], axis: str, flagged: bool
-) -> None:
-    """Image Plane (PS3.3 C.7.6.2) is of single frames; more of them have places in functional groups (C.7.6.16)."""
-    one = {**placed((0, 0, 5), AXIAL), "SpacingBetweenSlices": decimal(2)[0], "FrameOfReferenceUID": "1.2.9"}
-    image = read_instance(saved(instance(volume(), **one, **about)), NONE)
-    assert (image.depth, image.depth_axis, "frames_unplaced" in codes(image)) == (5, axis, flagged)
-    assert (image.spacing, image.source.affine) == ((None, 0.7, 0.5), None)
-    assert "orientation_unusable" not in codes(image)
-
-
-def test_a_phase_of_a_picture_is_refused() -> None:
-    with pytest.raises(BadParameter, match="phase=1; wanted 0 to 0"):
-        read_instance(saved(instance(ramp())), Options(phase=1))
 
 
 def test_which_series_a_file_is_of() -> None:
