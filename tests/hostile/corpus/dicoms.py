@@ -59,7 +59,8 @@ def written(made: Dataset, syntax: str = ExplicitVRLittleEndian, preamble: bytes
     """The file of a data set, however wrong it is."""
     made.file_meta = FileMetaDataset()
     with disable_value_validation():
-        made.file_meta.MediaStorageSOPClassUID = made.get("SOPClassUID", US)
+        said = made.get("SOPClassUID", US)
+        made.file_meta.MediaStorageSOPClassUID = US if isinstance(said, bytes) else said
     made.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
     made.file_meta.TransferSyntaxUID = UID(syntax)
     made.preamble = preamble
