@@ -180,12 +180,36 @@ def depth(
 
 
 def listed(dataset: str, data: Path, options: Sequence[str]) -> list[Case]:
-    """The cases of a data set by short name or dotted path. Raises ImportError, and what its listing raises."""
-    from training.recipe import Part, resolve
+    """The cases of a data set by short name or dotted path.
 
-    path = dataset if "." in dataset else f"training.datasets.{dataset}.cases"
-    found: list[Case] = resolve(Part(path=path))(data, **dict(map(_pair, options)))
+    Raises ImportError for what lists none, ValueError for options that it does not take, and what its listing raises.
+    """
+    from training.recipe import Part, check_arguments, misfit, resolve
+
+    part = Part(path=_lister(dataset), arguments=dict(map(_pair, options)))
+    lister = resolve(part, "Mend DATASET.")
+    try:
+        check_arguments(lister, data, **part.arguments)
+    except TypeError as error:
+        raise ValueError(misfit(part, "data set", error, "Mend --option.")) from error
+    found: list[Case] = lister(data, **part.arguments)
     return found
+
+
+def _lister(dataset: str) -> str:
+    """Dotted path of what lists the cases of a data set, named by its module or itself."""
+    from importlib import import_module
+
+    module = dataset if "." in dataset else f"training.datasets.{dataset}"
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError:
+        return module if "." in dataset else f"{module}.cases"
+    if hasattr(found, "exams") and not hasattr(found, "cases"):
+        raise ImportError(
+            f"Found MRI exams in {module!r}; wanted cases. Prepare them first (data prepare mri) and check mri_slices."
+        )
+    return f"{module}.cases"
 
 
 def _pair(text: str) -> tuple[str, Any]:

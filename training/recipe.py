@@ -236,15 +236,13 @@ def _another(under: Any, over: Any) -> bool:
     return any(word in over and over[word] != under.get(word) for word in ("path", "kind"))
 
 
-def resolve(part: Part) -> Any:
-    """The object at a dotted path ``module.name``. Raises ImportError saying what is missing."""
+def resolve(part: Part, mend: str = "Mend the recipe's path.") -> Any:
+    """The object at a dotted path ``module.name``. Raises ImportError saying what is missing and how to ``mend`` it."""
     module, _, name = part.path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ImportError(
-            f"Found no {part.path!r}; wanted the dotted path of a class or function. Mend the recipe's path."
-        ) from error
+        raise ImportError(f"Found no {part.path!r}; wanted the dotted path of a class or function. {mend}") from error
 
 
 def build(part: Part, role: str, *positional: Any, **given: Any) -> Any:
@@ -255,13 +253,23 @@ def build(part: Part, role: str, *positional: Any, **given: Any) -> Any:
     """
     maker, arguments = resolve(part), {**given, **part.arguments}
     try:
-        inspect.signature(maker).bind(*positional, **arguments)
+        check_arguments(maker, *positional, **arguments)
     except TypeError as error:
-        raise ValueError(
-            f"Found {role} {part.path} with {_said(part.arguments)}, which it does not take ({error}); wanted its own "
-            f"arguments. Mend `{role}` in the recipe."
-        ) from error
+        raise ValueError(misfit(part, role, error, f"Mend `{role}` in the recipe.")) from error
     return maker(*positional, **arguments)
+
+
+def check_arguments(maker: Any, *positional: Any, **arguments: Any) -> None:
+    """Raises TypeError where ``maker`` does not take the arguments; it is not called."""
+    inspect.signature(maker).bind(*positional, **arguments)
+
+
+def misfit(part: Part, role: str, error: TypeError, mend: str) -> str:
+    """What is to be told where a part does not take its arguments."""
+    return (
+        f"Found {role} {part.path} with {_said(part.arguments)}, which it does not take ({error}); wanted its own "
+        f"arguments. {mend}"
+    )
 
 
 def _said(arguments: Mapping[str, Any]) -> str:

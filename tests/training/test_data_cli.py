@@ -75,6 +75,45 @@ def test_a_data_set_nobody_knows_is_refused(folders: Path) -> None:
         invoke("check", "nobody", "--data", folders)
 
 
+@pytest.mark.parametrize("kind", ["mama_mia", "training.datasets.duke"])
+def test_exams_are_told_to_be_prepared_first(folders: Path, kind: str) -> None:
+    with pytest.raises(
+        ImportError, match=r"Found MRI exams in 'training.datasets.\w+'; wanted cases. Prepare them first"
+    ):
+        invoke("check", kind, "--data", folders)
+
+
+def test_a_module_by_its_dotted_path_is_told_what_is_missing(folders: Path) -> None:
+    with pytest.raises(ImportError, match="wanted the dotted path of a class or function. Mend DATASET"):
+        invoke("check", "training.datasets.masks", "--data", folders)
+
+
+def test_an_option_that_is_missing_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "1.png", texture(1, SIZE))
+    with pytest.raises(
+        ValueError, match=r"Found data set training\S*photographs.cases with no .*'greys'.*Mend --option"
+    ):
+        invoke("check", "photographs", "--data", tmp_path)
+
+
+def test_an_option_that_the_data_set_does_not_take_is_named(folders: Path) -> None:
+    with pytest.raises(ValueError, match=r"with colour, which it does not take .*Mend --option"):
+        invoke("check", "image_folders", "--data", folders, "--option", "colour=1")
+
+
+@pytest.mark.parametrize("greys", ["{0: 0, 50: 1}", "[0, 50]", "0"])
+def test_greys_that_name_no_class_are_refused(tmp_path: Path, greys: str) -> None:
+    write(tmp_path / "images" / "1.png", texture(1, SIZE))
+    with pytest.raises(ValueError, match=r"Found (class 0|greys) .*; wanted (background, body|the class of each grey)"):
+        invoke("check", "photographs", "--data", tmp_path, "--option", f"greys={greys}")
+
+
+@pytest.mark.parametrize("classes", ["3", "{0: tumour}", "{dark: 1}"])
+def test_a_map_of_greys_that_is_none_is_refused(folders: Path, classes: str) -> None:
+    with pytest.raises(ValueError, match=r"Found .*; wanted a label for each grey, such as .* Mend the map"):
+        invoke("check", "image_folders", "--data", folders, "--option", f"classes={classes}")
+
+
 def test_help_says_what_ends_how() -> None:
     text = " ".join(invoke("-h").stdout.split())
     for words in ("check", "prepare", "Exit codes: 0 all well", "leaks between the parts"):

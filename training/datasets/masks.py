@@ -106,8 +106,17 @@ class Boxes:
 
 
 def levels(classes: Mapping[int, int] | Mapping[int | str, int]) -> Levels:
-    """Reader of a grey-to-label map; keys may be digits in text, as JSON writes them."""
+    """Reader of a grey-to-label map; keys may be digits in text, as JSON writes them.
+
+    Raises ValueError for what is no such map.
+    """
+    if not isinstance(classes, Mapping) or not all(map(_natural, classes, classes.values())):
+        raise ValueError(f"Found {classes!r}; wanted a label for each grey, such as {{0: 0, 255: 1}}. Mend the map.")
     return Levels(tuple(sorted((int(grey), label) for grey, label in classes.items())))
+
+
+def _natural(grey: object, label: object) -> bool:
+    return isinstance(label, int) and (isinstance(grey, int) or (isinstance(grey, str) and grey.isdigit()))
 
 
 def binary(mask: Picture, path: Path) -> Labels:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from training.datasets.case import Case
 from training.datasets.grouping import FOLDS, assign_folds
@@ -56,6 +57,10 @@ def cases(root: Path, *, greys: Mapping[int | str, str], sides: bool = False, pa
 def class_map(greys: Mapping[int | str, str], *, sides: bool) -> Levels:
     """Reader of masks in which each grey is one of the named classes. Raises ValueError for a name it does not know."""
     names = SIDES if sides else MERGED
+    if not isinstance(greys, Mapping):
+        raise ValueError(
+            f"Found greys {greys!r}; wanted the class of each grey, such as {{0: background, 50: body}}. Mend the map."
+        )
     return levels({grey: _label(name, names) for grey, name in greys.items()})
 
 
@@ -64,9 +69,9 @@ def depth_path(image: Path) -> Path:
     return image.parent.with_name("depth") / f"{image.stem}.png"
 
 
-def _label(name: str, names: tuple[str, ...]) -> int:
+def _label(name: Any, names: tuple[str, ...]) -> int:
     # Merging drops the side's word; what has no side cannot be told apart again.
-    short = name if name in names else name.removeprefix("left ").removeprefix("right ")
+    short = name if name in names else str(name).removeprefix("left ").removeprefix("right ")
     if short not in names:
         raise ValueError(f"Found class {name!r} in the map of greys; wanted {', '.join(names)}. Mend the map.")
     return names.index(short)
