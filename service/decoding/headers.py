@@ -10,18 +10,16 @@ from collections.abc import Collection
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.sequence import Sequence
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
 from service.formats.dicom_walk import SMALL
 
-SHARED, PER_FRAME = (tag_for_keyword(f"{of}FunctionalGroupsSequence") for of in ("Shared", "PerFrame"))
-MACROS = tuple(tag_for_keyword(f"{of}Sequence") for of in ("PlanePosition", "PlaneOrientation", "PixelMeasures"))
-META = tuple(
-    tag_for_keyword(name) for name in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
-)
+SHARED, PER_FRAME = (Tag(f"{of}FunctionalGroupsSequence") for of in ("Shared", "PerFrame"))
+MACROS = tuple(Tag(f"{of}Sequence") for of in ("PlanePosition", "PlaneOrientation", "PixelMeasures"))
+META = tuple(Tag(name) for name in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID"))
 # Of one value as it is stored, and values of one attribute.
 MOST_BYTES, MOST_VALUES = 4096, 64
 PIXEL_TABLES = (0x00283000, 0x00283010)

@@ -19,6 +19,8 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 # An enhanced MR of 2000 frames has 160 000 attributes in 30 000 items.
 MOST_ATTRIBUTES, MOST_ITEMS = 200_000, 50_000
+# In no sequence.
+MOST_OUTSIDE = 10_000
 # A series of a thousand slices has half a million.
 MOST_IN_SERIES = 1_000_000
 # In one of the sequences that are looked at item by item, or that outputs repeat.
@@ -36,10 +38,11 @@ LONG = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
 
 @dataclass
 class Count:
-    """Of what was passed so far; ``within`` is that of the attribute ``top`` alone, which is in no sequence."""
+    """Of what was passed so far; ``within`` is that of ``top`` alone, the last of those ``outside`` of sequences."""
 
     attributes: int = 0
     items: int = 0
+    outside: int = 0
     within: int = 0
     top: int = 0
 
@@ -47,12 +50,19 @@ class Count:
         """Raises TooLarge."""
         if outside:
             self.top, self.within = tag, 0
+        self.outside += outside
         self.items += tag == ITEM
         self.attributes += tag != ITEM
         self.within += 1
         if self.attributes > MOST_ATTRIBUTES or self.items > MOST_ITEMS:
             raise TooLarge(
                 f"a DICOM header of more than {MOST_ATTRIBUTES} attributes or {MOST_ITEMS} items",
+                "a header of a picture",
+                "Take private attributes out of the file.",
+            )
+        if self.outside > MOST_OUTSIDE:
+            raise TooLarge(
+                f"a DICOM header of more than {MOST_OUTSIDE} attributes outside of sequences",
                 "a header of a picture",
                 "Take private attributes out of the file.",
             )

@@ -39,7 +39,7 @@ class Lut:
         return float(met.min()), float(met.max())
 
     def _index(self, values: Float) -> NDArray[np.intp]:
-        return np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
+        return np.asarray(np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1), np.intp)
 
     def unit(self, values: Float) -> Float:
         """The same as 0 to 1."""

@@ -16,7 +16,9 @@ DIRECT = b"\0\0\1\0\7\0"
 
 
 def _before_body(extra: bytes) -> bytes:
-    return dicoms._meta(dicoms.ExplicitVRLittleEndian) + extra + dicoms._body()
+    whole = dicoms.picture()
+    at = whole.index(b"\x08\0\x16\0UI")
+    return whole[:at] + extra + whole[at:]
 
 
 def _items(tag: tuple[int, int], count: int, *, open_ended: bool = False) -> bytes:
@@ -75,6 +77,10 @@ REFUSED: Files = {
     "dicom of 8000 small frames in rle": lambda: _rle(b"\xc1\0", 8000, NumberOfFrames=8000, Rows=8, Columns=8),
 }
 ODD: Files = {
+    "dicom of 1900 other patient ids": lambda: _before_body(_items(OTHER_IDS, 1900)),
+    "dicom of 1900 ultrasound regions": lambda: _before_body(_items(US_REGIONS, 1900)),
+    "dicom of 9900 private attributes": lambda: _before_body(_private(9_900)),
+    "dicom of 20000 private items": lambda: _before_body(_items((0x0009, 0x1001), 20_000, open_ended=True)),
     "dicom of 32 bits with a modality table": _tall_table,
     "dicom of rle of nothing for long": lambda: _rle(b"\x80" * 30_000_000 + b"\x81\0" * 32),
     "dicom of rle byte for byte": lambda: _rle(b"\0\1" * (3000 * 3300), Rows=3000, Columns=3300),

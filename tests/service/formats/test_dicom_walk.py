@@ -60,6 +60,14 @@ def test_explicit_in_name_only() -> None:
     assert check_header(encoded(nested(True), True, True), 0, implicit=False, little=True) == 14
 
 
+def test_too_much_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_walk, "MOST_OUTSIDE", 5)
+    with pytest.raises(TooLarge, match="more than 5 attributes outside of sequences"):
+        check_header(encoded(nested(True), False, True), 0, implicit=False, little=True)
+    monkeypatch.setattr(dicom_walk, "MOST_OUTSIDE", 6)
+    assert check_header(encoded(nested(True), False, True), 0, implicit=False, little=True) == 14
+
+
 @pytest.mark.parametrize("cap", ["MOST_ATTRIBUTES", "MOST_ITEMS"])
 def test_too_much(cap: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dicom_walk, cap, 2)
