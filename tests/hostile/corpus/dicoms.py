@@ -111,9 +111,12 @@ def _meta(syntax: str) -> bytes:
 
 def _body() -> bytes:
     """Of the picture, without preamble and file meta information."""
-    whole = picture()
-    (length,) = struct.unpack_from("<I", whole, 140)
-    return whole[144 + length :]
+    whole, at = picture(), 132
+    while struct.unpack_from("<H", whole, at)[0] == 2:
+        wide = whole[at + 4 : at + 6] in (b"OB", b"UN")
+        (length,) = struct.unpack_from("<I" if wide else "<H", whole, at + 8 if wide else at + 6)
+        at += (12 if wide else 8) + length
+    return whole[at:]
 
 
 def nested(depth: int) -> bytes:
