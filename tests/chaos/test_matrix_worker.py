@@ -53,7 +53,7 @@ def test_one_of_two_workers_on_redis(on_redis: House, point: str, end: str, undi
 
 
 def _halted(made: House, point: str) -> tuple[str, int]:
-    """A job, and the worker that has halted in the middle of its first item."""
+    """A job, and the worker that has halted in the middle of an item, the first one to come there."""
     made.arm(point)
     job_id = accepted(made, mixed())
     return job_id, made.halted(point)
@@ -61,5 +61,5 @@ def _halted(made: House, point: str) -> tuple[str, int]:
 
 def _settled(made: House, point: str, job_id: str, undisturbed: Told) -> None:
     check(made, job_id, undisturbed)
-    assert check_attempts(made, job_id)[0] >= (point != "committed")
+    assert sum(check_attempts(made, job_id)) >= (point != "committed")
     made.release()
