@@ -4,7 +4,7 @@ Every case is read once, one at a time; a broken one is noted and the check goes
 on the data set would fail or its measured quality would lie: files that cannot be read, masks of another size or with
 undeclared values, two cases of one name, and groups, copies or near-duplicates that are in two folds or two parts of
 the split. The rest is worth knowing: copies inside one group, copies in two groups that happen to share a part, empty
-masks, masks that were rescaled.
+masks, masks that were rescaled, a validation part with few lesions.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from training.split import split
 
 UNREADABLE, SIZE, VALUES, NAME, LEAK = "unreadable", "mask size", "mask values", "name", "leak"
 UNGROUPED, COPIES, EMPTY, RESCALED = "two groups", "copies in a group", "empty masks", "rescaled mask"
+THIN = "thin validation"
 BREAKING = (UNREADABLE, SIZE, VALUES, NAME, LEAK)
 JOINT = ";"
+# Fewer pictures with something in the mask tell epochs apart by chance.
+ENOUGH = 5
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def check(
     digests: dict[Path, str] = {}
     seen = [_read(case, parts.get(id(case), "none"), digests) for case in progress(cases)]
     problems = [problem for one in seen for problem in one.problems]
-    problems += [*_names(cases), *_torn(seen), *_copies(seen), *_empty(seen)]
+    problems += [*_names(cases), *_torn(seen), *_copies(seen), *_empty(seen), *_thin(seen)]
     problems.sort(key=lambda problem: (not problem.breaks, problem.kind))
     return Report(tuple(_entry(one, source) for one in seen), tuple(one.labels for one in seen), tuple(problems))
 
@@ -229,6 +232,18 @@ def _empty(seen: Sequence[Seen]) -> Iterator[Problem]:
     for category, count in empty.items():
         of = f" of class {category}" if category else ""
         yield Problem(EMPTY, f"Found {count} pictures{of} with nothing in the mask; say in reports how they count.")
+
+
+def _thin(seen: Sequence[Seen]) -> Iterator[Problem]:
+    held = [one for one in seen if one.part == "validation"]
+    shown = sum(any(one.labels) for one in held)
+    if shown < ENOUGH:
+        yield Problem(
+            THIN,
+            f"Found {shown} pictures with something in the mask in the validation part of {len(held)}; wanted "
+            f"{ENOUGH} to choose the best epoch by, training needs one. Give more cases, or a larger part here "
+            "(--validation) and in the recipe.",
+        )
 
 
 def _entry(seen: Seen, source: str) -> Entry:

@@ -63,9 +63,8 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
     Raises:
         FileExistsError: ``out`` holds a checkpoint and ``resume`` is off.
         FloatingPointError: the loss is no number.
-        FileNotFoundError: nothing tells how the run to be resumed was trained.
         ImportError: a path in the recipe leads nowhere.
-        OSError: a file cannot be written; what was saved before stays whole.
+        OSError: a file cannot be written, or the run to resume lacks one; what was saved before stays whole.
         ValueError: recipe, data and checkpoint do not fit each other, or not the run that is to be resumed.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -78,6 +77,7 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
         check_resumed(out, recipe, data)
     with world(recipe.device) as here:
         run = _prepared(recipe, data, out, here, workers)
+        _check_validation(run)
         if run.checkpoint.exists():
             run.state.restore(run.checkpoint)
         if here.first:
@@ -207,15 +207,21 @@ def _step(run: Run, batch: Any, batches: int, last: bool) -> float:
     return loss.item()
 
 
+def _check_validation(run: Run) -> None:
+    """See that the best epoch can be told, before the first one; the first process looks for all."""
+    seen = (run.objective.counts(target, category) for _, target, category in run.loaders.validation)
+    counts = run.world.first and any(not math.isnan(mean_score(one, run.recipe.interest)) for one in seen)
+    if not run.world.from_first(float(counts)):
+        raise ValueError(
+            "Found no validation case with a lesion or label that counts; wanted one. Give more, or a larger part."
+        )
+
+
 @torch.no_grad()
 def _validate(run: Run) -> None:
     """Add the validation part's figures to the history; the first process does it for all."""
     figures = _figures(run) if run.world.first else {}
     score = run.world.from_first(figures.get("validation", 0.0))
-    if math.isnan(score):
-        raise ValueError(
-            "Found no validation case with a lesion; wanted at least one. Give more cases or a larger validation part."
-        )
     run.state.history[-1].update(figures or {"validation": score})
 
 

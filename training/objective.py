@@ -75,6 +75,20 @@ class Objective:
         """Of a batch in evaluation mode, see `training.tasks`."""
         return self.task.score(self.centred(output), target, category, self.ignore)
 
+    def counts(self, target: Any, category: Tensor) -> Tensor:
+        """As `score`, of a network that gives zeros: NaN where nothing can count, whatever it would give."""
+        return self.score(
+            self._zeros(target[0] if isinstance(target, list | tuple) else target, category), target, category
+        )
+
+    def _zeros(self, target: Tensor, category: Tensor) -> Any:
+        count = len(category)
+        if self.outputs is not None:
+            size = () if self.task.measure == "accuracy" else target.shape[-2:]
+            return category.new_zeros((count, self.outputs, *size), dtype=torch.float32)
+        maps = torch.zeros_like(target, dtype=torch.float32)
+        return (maps, maps.new_zeros((count, 1))) if len(self.task.outputs) > 1 else maps
+
     def silence(self, output: Any, target: Any, category: Tensor) -> Tensor:
         """Of a batch in evaluation mode, see `training.tasks`; NaN for tasks that do not tell it apart."""
         if self.task.silence is None:

@@ -54,6 +54,16 @@ def test_a_sound_data_set_is_counted_by_class_label_part_and_fold(sound: list[Ca
     ]
 
 
+@pytest.mark.parametrize(("share", "thin"), [(0.0, True), (0.999, False)])
+def test_a_thin_validation_part_is_told_and_breaks_nothing(share: float, thin: bool, sound: list[Case]) -> None:
+    report = check(sound, validation=share)
+    assert not report.broken
+    found = texts(report, "thin validation")
+    assert bool(found) == thin
+    if thin:
+        assert found[0].startswith("Found 0 pictures with something in the mask in the validation part of 0; wanted 5")
+
+
 def test_the_manifest_has_a_line_per_case(sound: list[Case], tmp_path: Path) -> None:
     extra = replace(sound[0], name="two", masks=(*sound[0].masks, tmp_path / "masks" / "c1.png"), group="gc0")
     out = tmp_path / "new" / "manifest.csv"

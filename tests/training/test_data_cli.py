@@ -53,7 +53,7 @@ def test_many_problems_are_cut_short(folders: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(data_cli, "SHOWN", 2)
     for number in range(5):
         (folders / "labels" / f"{number}.png").unlink()
-    assert "and 3 more" in invoke("check", "image_folders", "--data", folders, "-o", folders / "m.csv").stdout
+    assert "and 4 more" in invoke("check", "image_folders", "--data", folders, "-o", folders / "m.csv").stdout
 
 
 def test_options_reach_the_data_set_as_yaml(folders: Path) -> None:

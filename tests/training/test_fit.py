@@ -302,6 +302,7 @@ def test_a_validation_part_in_which_nothing_counts_is_refused(
         return Split(parts.train, normal, ())
 
     monkeypatch.setattr(sampling, "split", without_lesions)
+    _stop_at_step(monkeypatch, 1)
     network = {"path": "models.compact_unet.CompactUNet", "arguments": {"widths": WIDTHS}}
     with pytest.raises(ValueError, match="Found no validation case with a lesion"):
         fit(recipe(task="segment", network=network), data, tmp_path, workers=0)

@@ -273,6 +273,34 @@ def test_probabilities_are_cut_in_the_middle() -> None:
     assert objective(recipe()).score(guess, MASK, SOME).gt(0).all()
 
 
+@pytest.mark.parametrize(
+    ("task", "category", "counted"),
+    [
+        ("segment", 0, False),
+        ("segment", 1, True),
+        ("segment", MISSED, True),
+        ("localise", 0, True),
+        ("classify", -1, False),
+        ("classify", 0, True),
+        ("labels", 0, False),
+        ("fuse", 0, False),
+    ],
+)
+def test_what_can_count_is_known_without_a_network(task: str, category: int, counted: bool) -> None:
+    target: Any = torch.zeros(2, 8, 8, dtype=torch.long) if task in ("labels", "fuse") else torch.zeros(2, 1, 8, 8)
+    given = (target, torch.zeros(2, 1, 8, 8)) if task == "fuse" else target
+    found = objective(recipe(task)).counts(given, torch.tensor([category] * 2))
+    assert bool((~found.isnan()).any()) == counted
+
+
+@pytest.mark.parametrize(("interest", "counted"), [(None, True), (1, True), (2, False)])
+def test_the_label_of_interest_has_to_be_there(interest: int | None, counted: bool) -> None:
+    truth = torch.zeros(2, 8, 8, dtype=torch.long)
+    truth[0, 2:4] = 1
+    found = objective(recipe("labels")).counts(truth, torch.tensor([0, 0]))
+    assert (not np.isnan(mean_score(found, interest))) == counted
+
+
 def test_every_task_has_a_measure_for_the_progress_bar() -> None:
     assert {name: task.measure for name, task in TASKS.items()} == {
         **dict.fromkeys(("localise", "segment", "whole", "labels", "fuse", "prompt"), "Dice"),
