@@ -9,12 +9,14 @@ and started again, it goes on after the last finished epoch.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from service.yaml12 import read_yaml
-from training.cascade_plan import Plan
+from training.cascade_plan import Plan, PlannedStage
 from training.choices import Source
 from training.export import export_pipeline
 from training.kinship import corpus_of
@@ -22,6 +24,8 @@ from training.out_of_fold import Boxes, boxes_of_chain
 from training.sampling import parts_of
 
 RECIPES, PIPELINES = "recipes", "pipelines"
+# Never that of a pipeline that means anything.
+PHANTOMS, SMOKE_VERSION = "drawn phantoms of a smoke run", "0.0.0"
 log = logging.getLogger("breast_cascade.training")
 
 
@@ -79,12 +83,33 @@ def _pipeline(plan: Plan) -> Path:
     return export_pipeline(_written(plan), weights, plan.out / PIPELINES)
 
 
+def _told(plan: Plan, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest says of its data: what this run was shown, and not what the template's authors were."""
+    if plan.small:
+        evidence = {"level": "demonstration", "data": f"{PHANTOMS}, of no use", "data_licence": "none needed"}
+        return {"version": SMOKE_VERSION, "title": f"{content.get('title', plan.read.name)} (smoke run)"} | {
+            "evidence": evidence
+        }
+    shown = dict.fromkeys(
+        f"{_lesson(plan, one)}, fold {one.chain.last.test_fold} never trained on" for one in plan.stages
+    )
+    told = {"data": "; ".join(shown), "data_licence": "that of these folders, not noted here"}
+    return {"evidence": {**content["evidence"], **told}}
+
+
+def _lesson(plan: Plan, stage: PlannedStage) -> str:
+    data = stage.chain.data.resolve().name
+    return PHANTOMS if plan.small else f"folder {data}, read as {stage.chain.last.dataset.path.split('.')[-2]}"
+
+
 def _written(plan: Plan) -> Path:
     """The template and the recipes of its networks, changes included, as files of their own."""
     folder = plan.out / RECIPES
     folder.mkdir(parents=True, exist_ok=True)
     content = read_yaml(plan.template.read_text(encoding="utf-8"))
+    content |= _told(plan, content)
     for stage, planned in zip(content["stages"], plan.stages, strict=True):
+        stage["licence"] = f"{stage['licence'].partition(' (')[0]} (trained on {_lesson(plan, planned)})"
         recipe = planned.chain.last
         stage.pop("train", None)
         stage["recipe"] = f"{recipe.name}.yaml"

@@ -15,6 +15,7 @@ from service.engine import Engine, Request
 from service.formats.raster import read_raster
 from tests.training import tiny_export, tiny_runs
 from tests.training.phantom_busi import write_busi
+from training import cascade
 from training.cascade import _tell_known, fit_cascade
 from training.cascade_plan import Plan
 from training.choices import Source
@@ -27,6 +28,7 @@ from training.template import Settings
 from training.trained import EVENTS, recipe_of
 from training.yolo import write_folder
 
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 ONCE = {"epochs": 1, "batch": 2, "learning_rate": 0.02, "average": 0, "precision": "float32"}
 TASKS = {"localise": "localise", "warm": "segment", "segment": "segment", "classify": "classify"}
 STAGES = (
@@ -94,6 +96,26 @@ def test_all_stages_become_a_pipeline_that_serves(pipeline: Path, plan: Plan, da
     assert answer.result.mask.labels.shape[1:] == case.read_mask().shape
     found = yaml.safe_load((pipeline / "manifest.yaml").read_text())["stages"]
     assert [stage["training"]["recipe"] for stage in found] == ["tiny_localise", "tiny_segment", "tiny_classify"]
+
+
+def test_the_card_tells_what_this_run_was_shown(pipeline: Path, data: Path) -> None:
+    told = f"folder {data.name}, read as busi"
+    manifest = yaml.safe_load((pipeline / "manifest.yaml").read_text())
+    assert manifest["evidence"]["data"] == f"{told}, fold 0 never trained on"
+    assert {one["weights"]["network"]["licence"] for one in manifest["stages"]} == {f"none (trained on {told})"}
+    assert f"{told}, fold 0 never trained on. Licence of the data: that of these folders" in (
+        pipeline / "card.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_smoke_run_cannot_be_taken_for_what_ships(tmp_path: Path) -> None:
+    plan = Plan(RECIPES / "ultrasound_pipeline.yaml", tmp_path, small=True)
+    text = cascade._written(plan).read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    assert "BUSI" not in text.replace("training.datasets.busi", "")
+    assert (content["version"], content["evidence"]["data"]) == ("0.0.0", "drawn phantoms of a smoke run, of no use")
+    assert content["title"].endswith("(smoke run)")
+    assert content["evidence"]["level"] == "demonstration"
 
 
 def test_stage_2_learns_on_the_regions_of_stage_1_in_every_phase(pipeline: Path, plan: Plan) -> None:
