@@ -196,9 +196,16 @@ class Recipe(Frozen):
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe with all that it extends.
 
-    Raises pydantic's ValidationError, OSError, and ValueError where recipes extend each other in a circle.
+    Raises pydantic's ValidationError, OSError, and ValueError for the template of a pipeline and where recipes extend
+    each other in a circle.
     """
-    return Recipe.model_validate(_content(path, ()))
+    content = _content(path, ())
+    if isinstance(content, dict) and "stages" in content:
+        raise ValueError(
+            f"Found the template of a pipeline in {path}; wanted the recipe of one network. Use the command "
+            "fit-cascade, or give the recipe of a stage."
+        )
+    return Recipe.model_validate(content)
 
 
 def _content(path: Path, below: tuple[Path, ...]) -> Any:

@@ -147,8 +147,14 @@ class Template(BaseModel):
 
 
 def read_template(path: Path) -> Template:
-    """Read a template. Raises pydantic's ValidationError and OSError."""
-    return Template.model_validate(read_yaml(path.read_text(encoding="utf-8")))
+    """Read a template. Raises pydantic's ValidationError, OSError, and ValueError for the recipe of one network."""
+    content = read_yaml(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and "stages" not in content and {"task", "network", "extends"} & set(content):
+        raise ValueError(
+            f"Found the recipe of one network in {path}; wanted the template of a pipeline, with its stages. Use the "
+            "command fit, or give a template."
+        )
+    return Template.model_validate(content)
 
 
 def recipes_of(path: Path, stage: StageTemplate, settings: Settings | None = None) -> tuple[Recipe, ...]:

@@ -93,6 +93,19 @@ def test_regions_of_one_data_set_by_a_recipe_of_another(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "breast_regions" / "net" / "best.pt").is_file()
 
 
+@pytest.mark.parametrize("recipe", ["ultrasound_localiser.yaml", "ultrasound_localiser_second.yaml"])
+def test_a_recipe_in_place_of_a_template_names_the_other_command(recipe: str, tmp_path: Path) -> None:
+    result = run("fit-cascade", RECIPES / recipe, "-o", tmp_path, "--smoke")
+    assert isinstance(result.exception, ValueError)
+    assert "wanted the template of a pipeline, with its stages. Use the command fit" in str(result.exception)
+
+
+def test_a_template_in_place_of_a_recipe_names_the_other_command(tmp_path: Path) -> None:
+    result = run("fit", RECIPES / "ultrasound_pipeline.yaml", "-o", tmp_path, "--smoke")
+    assert isinstance(result.exception, ValueError)
+    assert "wanted the recipe of one network. Use the command fit-cascade" in str(result.exception)
+
+
 def test_mistakes_are_told_before_anything_is_done(template: Path, runs: Runs, tmp_path: Path) -> None:
     out = ("--data", runs.data, "-o", tmp_path / "out")
     assert "found stage 'lesion', wanted one of localise, segment" in refused(
