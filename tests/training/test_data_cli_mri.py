@@ -36,6 +36,16 @@ def test_a_broken_exam_fails_unless_skipped(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, [*call, "--skip-broken"]).exit_code == 0
 
 
+def test_an_exam_without_its_mask_is_skipped_as_any_broken_one(tmp_path: Path) -> None:
+    source = tiny_mri.write_mama_mia(tmp_path / "in", ["A", "B"])
+    (source / "segmentations" / "expert" / "B.nii.gz").unlink()
+    call = ["prepare", "mri", "mama_mia", "--data", str(source), "-o", str(tmp_path / "out"), "--size", "32"]
+    result = CliRunner().invoke(app, call)
+    assert "Found 1 of 2 volumes broken, the first: Found no B.nii.gz" in str(result.exception)
+    assert CliRunner().invoke(app, [*call, "--skip-broken"]).exit_code == 0
+    assert "Found no B.nii.gz" in (tmp_path / "out" / "broken.csv").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("wanted", [["nobody"], ["duke", "--option", "phase"]])
 def test_wrong_commands_are_told(wanted: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["prepare", "mri", *wanted, "--data", str(tmp_path), "-o", str(tmp_path)])

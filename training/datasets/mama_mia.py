@@ -11,6 +11,7 @@ names:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def exams(root: Path, phase: int = 1, segmentations: str = "expert") -> list[Exa
         segmentations: folder of the masks, ``expert`` or ``automatic``.
 
     Raises:
-        FileNotFoundError: neither layout is there, or an image or mask of an exam is missing.
+        FileNotFoundError: neither layout is there, or an image is missing; a mask, when its exam is read.
         ValueError: two files for one volume, two exams with one name, or a split file without its columns.
     """
     images = _child(root, "images")
@@ -48,23 +49,23 @@ def exams(root: Path, phase: int = 1, segmentations: str = "expert") -> list[Exa
 def _exam(folder: Path, masks: Path, phase: int, official: dict[str, Official]) -> Exam:
     name = folder.name.upper()
     image = _wanted(folder, f"{name}_{phase:04d}")
-    mask = _wanted(masks, name)
+    mask = partial(_wanted, masks, name)
     before = _volume(folder, f"{name}_{BEFORE:04d}")
     return Exam(name, name, partial(_scan, image, mask, before), official.get(name, ""))
 
 
 def _pair(folder: Path) -> Exam:
     name = folder.name
-    return Exam(name, name, partial(_scan, _wanted(folder, "image"), _wanted(folder, "mask"), None))
+    return Exam(name, name, partial(_scan, _wanted(folder, "image"), partial(_wanted, folder, "mask"), None))
 
 
-def _scan(image: Path, mask: Path, before: Path | None, subtraction: bool) -> Scan:
+def _scan(image: Path, mask: Callable[[], Path], before: Path | None, subtraction: bool) -> Scan:
     if subtraction and before is None:
         raise FileNotFoundError(
             f"Found no volume before contrast beside {image}; wanted {BEFORE:04d}. Restore it or leave subtraction out."
         )
     first = read_nifti(before) if subtraction and before else None
-    return Scan(read_nifti(image), read_nifti(mask), first)
+    return Scan(read_nifti(image), read_nifti(mask()), first)
 
 
 def _folders(root: Path) -> list[Path]:
