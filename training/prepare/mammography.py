@@ -36,7 +36,7 @@ from training.datasets.pictures import eight_bits
 from training.datasets.tables import csv_rows
 from training.datasets.unified_csv import TABLE, Entry, write
 from training.prepare.disk import check_space, png, write_whole
-from training.prepare.outliers import features, outliers
+from training.prepare.outliers import check_enough, features, outliers
 
 Grey = NDArray[np.uint8]
 SETTINGS, LEFT_OUT = "prepare.json", "left_out.csv"
@@ -104,6 +104,9 @@ def prepare_mammography(
     _same_settings(out, options)
     listed = [Made(name, case, name in official and case.fold == 0) for name, cases in sets.items() for case in cases]
     _check_names(listed)
+    if options.outliers > 0:
+        # Before hours of pictures; how many of them show a lesion is known only behind them.
+        check_enough(len(listed))
     left_out: dict[str, str] = {}
     for made in progress(listed):
         left_out |= _tried(made, out, options)

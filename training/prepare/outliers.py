@@ -33,7 +33,7 @@ def outliers(rows: NDArray[np.floating[Any]], share: float, neighbours: int = NE
 
     Features are standardised first. Raises ValueError for fewer rows than ``neighbours`` + 1.
     """
-    _check_enough(rows, neighbours)
+    check_enough(len(rows), neighbours)
     spread = rows.std(axis=0)
     factor = local_outlier_factor((rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1), neighbours)
     chosen = np.zeros(len(rows), np.bool_)
@@ -47,17 +47,18 @@ def local_outlier_factor(rows: NDArray[np.floating[Any]], neighbours: int = NEIG
 
     Raises ValueError for fewer rows than ``neighbours`` + 1.
     """
-    _check_enough(rows, neighbours)
+    check_enough(len(rows), neighbours)
     distance, near = _neighbours(np.asarray(rows, np.float64), neighbours)
     reach = np.maximum(distance[near, -1], distance)
     density = 1 / (reach.mean(axis=1) + TINY)
     return np.asarray(density[near].mean(axis=1) / density, np.float64)
 
 
-def _check_enough(rows: NDArray[np.floating[Any]], neighbours: int) -> None:
-    if len(rows) <= neighbours:
+def check_enough(count: int, neighbours: int = NEIGHBOURS) -> None:
+    """Raises ValueError where so many pictures are too few to find outliers among."""
+    if count <= neighbours:
         raise ValueError(
-            f"Found {len(rows)} pictures with a lesion; wanted more than {neighbours} to find outliers among. Leave "
+            f"Found {count} pictures with a lesion; wanted more than {neighbours} to find outliers among. Leave "
             "the removal of outliers out."
         )
 

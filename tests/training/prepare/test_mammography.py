@@ -137,6 +137,14 @@ def test_outliers_are_left_out_and_named(tmp_path: Path) -> None:
     assert left_out(tmp_path / "out") == {"images/a/P_99_LEFT_CC.png": "outlier"}
 
 
+def test_too_few_pictures_for_outliers_are_told_before_any_is_made(sets: dict[str, list[Case]], tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"Found \d+ pictures with a lesion; wanted more than 20 to find outliers among"
+    ):
+        prepare_mammography(sets, tmp_path / "out", MammographyOptions(outliers=0.05))
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
 class StoppedError(Exception):
     """As Ctrl-C."""
 
