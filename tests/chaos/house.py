@@ -189,8 +189,7 @@ class House:
 
     def busy(self) -> bool:
         """Whether a worker that lives has an item in hand, as far as it has told."""
-        gone = [one.worker for one in self.rows.workers() if self._crew_size and not self._is_manned(one.worker)]
-        return any(one.busy for one in self.rows.workers() if one.worker not in gone)
+        return any(one.busy for one in self.rows.workers() if self._is_manned(one.worker))
 
     def fresh(self) -> bool:
         """Whether each one of the crew has just shown that it takes messages."""
@@ -198,7 +197,9 @@ class House:
         return sum(told) == self._crew_size
 
     def _is_manned(self, worker: str) -> bool:
-        return any(f"_{one.pid}_" in worker and one.poll() is None for one in self.crew)
+        """By its name, in which the embedded worker has its parent's id; what a dead one told last stands for a while."""
+        own = [self.web] if self.web and not self._crew_size else []
+        return any(f"_{one.pid}_" in worker and one.poll() is None for one in (*self.crew, *own))
 
     def sweep(self) -> None:
         """Let hours pass for all files, then sweep as the service does every few minutes."""
