@@ -197,7 +197,7 @@ class House:
         return sum(told) == self._crew_size
 
     def _is_manned(self, worker: str) -> bool:
-        """By its name, in which the embedded worker has its parent's id; what a dead one told last stands for a while."""
+        """By its name, which has its process id in it, the embedded one's that of its parent."""
         own = [self.web] if self.web and not self._crew_size else []
         return any(f"_{one.pid}_" in worker and one.poll() is None for one in (*self.crew, *own))
 
