@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from service.engine import Answer
 from service.errors import UnusableImage
 from service.formats.dicom_object import NAME, Kind, SegType, describe, dicom_of, finish, weights_of
-from service.formats.dicom_segments import BREAST, SIDES, Segment, codes_of, segment_map, segments
+from service.formats.dicom_segments import Segment, breast, codes_of, segment_map, segments, side_of
 from service.formats.dicom_stand_ins import StandIns, placed
 from service.manifest import Label
 
@@ -112,10 +112,10 @@ def _description(part: Segment, answer: Answer) -> SegmentDescription:
         algorithm_identification=algorithm(answer),
         tracking_uid=part.tracking_uid,
         tracking_id=part.name,
-        anatomic_regions=[BREAST],
+        anatomic_regions=[breast()],
         display_color=_colour(part.label),
     )
-    side = SIDES.get(answer.image.laterality or "")
+    side = side_of(answer.image)
     if side is not None:
         description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [side]
     return description

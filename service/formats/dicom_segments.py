@@ -16,18 +16,15 @@ from pydicom.uid import UID
 from service.engine import Answer
 from service.errors import BadParameter
 from service.formats.dicom_object import dicom_of, reference, uid, weights_digest
+from service.image import Image
 from service.manifest import Code, Label
 from service.measure import Finding, found_components
 
 ABNORMAL = "49755003"
 # More fragments of one label than this are noise, and each would cost a viewer a row of its list.
 MOST_COUNTED = 32
-BREAST = CodedConcept("76752008", "SCT", "Breast")
-SIDES = {
-    "L": CodedConcept("7771000", "SCT", "Left"),
-    "R": CodedConcept("24028007", "SCT", "Right"),
-    "B": CodedConcept("51440002", "SCT", "Right and left"),
-}
+BREAST = ("76752008", "SCT", "Breast")
+SIDES = {"L": ("7771000", "SCT", "Left"), "R": ("24028007", "SCT", "Right"), "B": ("51440002", "SCT", "Right and left")}
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,17 @@ def segment_map(answer: Answer, parts: tuple[Segment, ...]) -> NDArray[np.uint16
         for here, plane in zip(volume[component.region.slices], component.planes(), strict=True):
             here[plane > 0] = numbers[finding_id]
     return volume
+
+
+def breast() -> CodedConcept:
+    """The finding site, one of its own for each object: a concept is a data set, which its object may write into."""
+    return CodedConcept(*BREAST)
+
+
+def side_of(image: Image) -> CodedConcept | None:
+    """Which breast; None where the source does not say."""
+    side = SIDES.get(image.laterality or "")
+    return None if side is None else CodedConcept(*side)
 
 
 def concept(code: Code) -> CodedConcept:

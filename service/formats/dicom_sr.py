@@ -53,7 +53,7 @@ from service.formats.dicom_object import (
     weights_of,
 )
 from service.formats.dicom_seg import Made, make_seg
-from service.formats.dicom_segments import BREAST, SIDES, Segment, codes_of, tracked
+from service.formats.dicom_segments import Segment, breast, codes_of, side_of, tracked
 from service.image import Image
 from service.manifest import Label
 
@@ -170,7 +170,7 @@ def _sites(part: Segment, image: Image) -> list[FindingSite]:
 
 
 def _site(image: Image, modifier: CodedConcept | None = None) -> FindingSite:
-    return FindingSite(BREAST, SIDES.get(image.laterality or ""), modifier)
+    return FindingSite(breast(), side_of(image), modifier)
 
 
 def _algorithm(answer: Answer) -> AlgorithmIdentification:
