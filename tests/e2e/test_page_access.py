@@ -61,7 +61,7 @@ def give(page: Page, key: str) -> None:
 
 def test_the_page_asks_for_a_key_and_works_with_it(page: Page, keyed: tuple[Running, str]) -> None:
     give(page, "not a key")
-    page.wait_for_function("document.querySelector('#problem').innerText.includes('no key of this service')")
+    page.wait_for_selector("#problem:has-text('no key of this service')")
     give(page, keyed[1])
     page.wait_for_selector(".sample img[src^='blob:']")
     assert page.locator("#key-form").is_hidden()
