@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import socket
 import time
@@ -12,7 +13,8 @@ import uvicorn
 
 from service.api.access import check_address
 from service.api.app import create_app
-from service.api.state import Service
+from service.api.state import Service, open_engine
+from service.engine import Engine
 from service.errors import SetupError
 from service.settings import Settings
 
@@ -42,6 +44,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def _opened(settings: Settings) -> Engine:
+    """The engine; what lives by then lives as long as the process."""
+    engine = open_engine(settings)
+    # Else the collector looks at all of it now and then, and every request waits for a tenth of a second.
+    gc.collect()
+    gc.freeze()
+    return engine
+
+
 def serve(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Listen until told to stop; ``announce`` gets the address once it is taken. Port 0 means a free one.
 
@@ -53,7 +64,7 @@ def serve(settings: Settings, host: str, port: int, announce: Callable[[str], No
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(settings, failed=failed)
+    app = create_app(settings, _opened, failed)
     check_address(host, settings.access, app.state.service.keys)
     listener = listen(host, port)
     server = Server(server_config(app, settings), app.state.service)
