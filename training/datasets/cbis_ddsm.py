@@ -5,8 +5,8 @@ lists from TCIA. Three layouts are read:
 
 * TCIA's DICOM, folders named by UIDs or by descriptions, with ``{mass,calc}_case_description_{train,test}_set.csv``;
 * the JPEG mirror, ``jpeg/<series>/*.jpg`` with the same lists in ``csv/``;
-* boxes alone: ``index.csv`` with ``boxes_ltrb_800``, pictures squashed to 800 x 800. Masks are the filled boxes: weak
-  supervision, to be called so.
+* boxes alone: ``index.csv`` with ``boxes_ltrb_800``, pictures squashed to 800 x 800. Masks are made from the boxes, see
+  ``outline``: weak supervision, to be called so.
 
 What the lists get wrong is mended here: line breaks inside file names; mask and crop that took each other's place (the
 mask has the mammogram's size, else two values); several regions of one picture are one mask; a picture that both lists
@@ -26,6 +26,7 @@ from training.datasets.case import Case
 from training.datasets.cbis_files import Files
 from training.datasets.grouping import FOLDS, assign_folds, official_folds
 from training.datasets.masks import Boxes, Lesion
+from training.datasets.outlines import OUTLINES, Box, Outline, Outlined, Reshaped
 from training.datasets.patients import no_official
 from training.datasets.pictures import grey_picture
 from training.datasets.tables import Row, csv_rows
@@ -62,17 +63,29 @@ class Film:
         return "malignant" if "malignant" in self.categories else "benign"
 
 
-def cases(root: Path, *, lists: Sequence[str] = LISTS, official: bool = False, rescale: bool = False) -> list[Case]:
+def cases(
+    root: Path,
+    *,
+    lists: Sequence[str] = LISTS,
+    official: bool = False,
+    rescale: bool = False,
+    outline: Outline = "box",
+    aspect: float = 1.0,
+) -> list[Case]:
     """One case per mammogram, sorted by name (``P_00001_LEFT_CC``); groups are patients over all lists.
 
     ``lists`` chooses among mass and calc. ``official`` makes the published test part fold 0; a patient who is in both
-    parts is tested. ``rescale`` resizes masks of another size and the picture's aspect instead of refusing them.
-    Raises FileNotFoundError without lists, ValueError for a list without the columns or an unknown pathology.
+    parts is tested. ``rescale`` resizes masks of another size and the picture's aspect instead of refusing them. Of
+    pictures with boxes alone, ``aspect`` is width / height to undo their squash (0.58 on average), and ``outline`` what
+    is drawn: the ``box``, its ``ellipse``, or the shape ``grown`` in it.
+    Raises FileNotFoundError without lists, ValueError for a list without the columns, an
+    unknown pathology, outline or aspect.
     """
     if (root / "index.csv").is_file():
         no_official(root, official=official)
         rows = csv_rows(root / "index.csv", BOX_COLUMNS)
-        return sorted((_boxed(root, row) for row in rows), key=lambda case: case.name)
+        shape = Shape(outline, aspect)
+        return sorted((_boxed(root, row, shape) for row in rows), key=lambda case: case.name)
     films = _films(root, lists)
     names = sorted(films)
     groups, categories = [films[name].patient for name in names], [films[name].category for name in names]
@@ -128,7 +141,32 @@ def _case(name: str, film: Film, fold: int, files: Files, reader: Lesion) -> Cas
     )
 
 
-def _boxed(root: Path, row: Row) -> Case:
+@dataclass(frozen=True)
+class Shape:
+    """What is made of boxes. Raises ValueError for an unknown outline and an aspect that no mammogram has."""
+
+    outline: Outline
+    aspect: float
+
+    def __post_init__(self) -> None:
+        if self.outline not in OUTLINES:
+            raise ValueError(f"Found outline {self.outline!r}; wanted one of {', '.join(OUTLINES)}. Mend the recipe.")
+        if not 0.25 <= self.aspect <= 1:
+            raise ValueError(f"Found aspect {self.aspect}; wanted width / height, 0.25 to 1. Mend the recipe.")
+
+    def reader(self, boxes: tuple[Box, ...]) -> Boxes | Outlined:
+        """Of the masks."""
+        if self.outline == "box" and self.aspect == 1:
+            return Boxes(boxes, BOX_GRID)
+        return Outlined(boxes, BOX_GRID, self.width, self.outline)
+
+    @property
+    def width(self) -> int:
+        """Of the picture, in pixels."""
+        return round(BOX_GRID[1] * self.aspect)
+
+
+def _boxed(root: Path, row: Row, shape: Shape) -> Case:
     name = _name(row["patient"], row["side"], row["view"])
     boxes = json.loads(row["boxes_ltrb_800"])
     if not all(len(box) == 4 for box in boxes):
@@ -141,6 +179,6 @@ def _boxed(root: Path, row: Row) -> Case:
         category="malignant" if "malignant" in found else "benign",
         group=f"P_{row['patient'].removeprefix('P_')}",
         fold=int(row["fold"]),
-        image_reader=grey_picture,
-        mask_reader=Boxes(tuple((box[0], box[1], box[2], box[3]) for box in boxes), BOX_GRID),
+        image_reader=Reshaped(shape.width),
+        mask_reader=shape.reader(tuple((box[0], box[1], box[2], box[3]) for box in boxes)),
     )
