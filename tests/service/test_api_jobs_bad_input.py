@@ -10,7 +10,7 @@ import pytest
 from service.engine import Engine
 from service.settings import Settings
 from tests.service.formats.test_archive import zipped
-from tests.service.jobs.test_intake import repeated
+from tests.service.jobs.intake import repeated
 from tests.service.jobs_over_http import PICTURE, Counter, counter
 
 BROKEN = PICTURE[: len(PICTURE) // 2]

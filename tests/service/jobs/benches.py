@@ -23,6 +23,6 @@ def bench_over(tables: Path, folder: Path, engine: Engine) -> Iterator[Bench]:
     database = Database.open(f"sqlite:///{shutil.copy(tables, folder / 'jobs' / 'jobs.sqlite')}")
     store = open_store((folder / "jobs" / "files").as_uri())
     try:
-        yield Bench(Rows(database), store, lambda: engine, DECODERS, Settings().limits)
+        yield Bench(Rows(database), store, lambda: engine, DECODERS, Settings().job_limits)
     finally:
         database.close()

@@ -12,6 +12,7 @@ import pytest
 
 from service.jobs.database import Database
 from service.jobs.rows import Rows
+from service.jobs.store import Store, open_store
 from tests.postgres import new_database, postgres
 from tests.service.jobs.making import empty
 from tests.service.jobs.stores import s3_server
@@ -74,6 +75,12 @@ def database(database_url: str) -> Iterator[Database]:
 def rows(database: Database) -> Rows:
     """Rows in it."""
     return Rows(database)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store in a folder."""
+    return open_store(f"file://{tmp_path}/store")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def opened(output: Path) -> Iterator[FolderJob]:
 def work(folder: FolderJob, engine: Engine, most: int = 100) -> None:
     """Do what waits, so many items at most."""
     store = open_store(folder.settings.jobs_store)
-    bench = Bench(folder.rows, store, lambda: engine, DECODERS, folder.settings.limits)
+    bench = Bench(folder.rows, store, lambda: engine, DECODERS, folder.settings.job_limits)
     warden = Warden(folder.rows, ("tests", "cpu"), 15.0, 1.0, lambda: warden.finished >= most)
     try:
         Worker(bench, lambda claim, held: perform(bench, claim, ItemWatch(bench, claim, held.check)), warden).work()

@@ -32,7 +32,7 @@ from service.jobs.item_outputs import (
     write_item,
 )
 from service.jobs.model import Claim, Done, ItemRow, NewItem, NewJob, StoredFile
-from service.jobs.store import Store, open_store, read
+from service.jobs.store import Store, read
 from tests.service.formats.dicom_sources import PATIENT, ultrasound_file, ultrasound_series
 from tests.service.formats.pictures import saved
 from tests.service.jobs import written_twice
@@ -57,11 +57,6 @@ NOT_OF = {
     "png": {name for name, one in OFFERED.items() if one.from_dicom},
     "empty": {"dicom-seg"},
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(f"file://{tmp_path}/store")
 
 
 def claim(name: str = "scan.dcm", **parameters: list[str]) -> Claim:

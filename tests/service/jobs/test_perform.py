@@ -14,6 +14,7 @@ from service.jobs import perform as module
 from service.jobs.model import Claim, Done, Failed, NewJob
 from service.jobs.perform import Bench, ItemWatch, attempt_prefix, item_prefix, parameters_of, perform
 from service.jobs.pinned import pinned, weights_digest
+from service.settings import Settings
 from service.watch import Keeper
 from tests.service.jobs.benches import bench_over
 from tests.service.jobs.pictures import new_job, order, picture, volume
@@ -95,7 +96,7 @@ def test_input_that_is_not_what_was_stored_fails_the_item(bench: Bench, tiny_pip
 
 def test_no_limit_of_slices(bench: Bench, tiny_pipelines: Path) -> None:
     order(bench.rows, bench.store, tiny_pipelines, volume(6))
-    narrow = replace(bench, limits=replace(bench.limits, max_slices=2))
+    narrow = replace(bench, limits=Settings(max_slices=2).job_limits)
     assert isinstance(performed(narrow), Done)
 
 

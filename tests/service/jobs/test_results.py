@@ -45,11 +45,6 @@ JOB = JobRow(
 )  # fmt: skip
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(f"file://{tmp_path}/store")
-
-
 def row(n: int, name: str, **about: Any) -> ItemRow:
     told = {"state": "succeeded", "problem": None, "files": (), "summary": {}, "kind": "image", **about}
     return ItemRow("j", n, name, stage=None, steps_done=1, steps_total=1, attempts=1, **told)
