@@ -6,6 +6,7 @@ A file /run/secrets/BREAST_CASCADE_<FIELD> counts as well, where containers get 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,8 @@ from service.network import GPU_MEMORY, built_for_gpu
 PREFIX = "BREAST_CASCADE_"
 CGROUP = Path("/sys/fs/cgroup")
 SECRETS = Path("/run/secrets")
+# What a decoder needs beside the file and the voxels of the largest volume.
+DECODER_ROOM = 256 * 2**20
 
 
 def _data_home() -> Path:
@@ -60,7 +63,11 @@ class Settings(BaseSettings):
         lease_seconds: how long a worker that fell silent keeps its item, in seconds.
         item_seconds: longest time one item may take; its worker process ends then, in seconds.
         max_waiting_items: items of jobs that may wait before new jobs are answered 429.
-        max_job_bytes: largest upload of a job, in bytes.
+        max_job_bytes: largest upload of a job, in bytes, and most that its files may take once their zips are opened.
+        max_job_item_bytes: largest file of a job, or files of one series together, in bytes.
+        max_job_volume_bytes: largest volume or cine of a job, in bytes of its decoded voxels, as its header declares
+            them; it may have any number of slices. A worker needs memory for about four times as much.
+        job_decoder_seconds: longest time that decoding one file of a job may take, in seconds.
         keep_days: how long a finished job is kept, in days.
         keep_bytes: most that jobs may keep in the store; the oldest finished ones go first. Unset, no limit.
         min_free_bytes: room that new jobs leave in the store; below it they are answered 507.
@@ -96,6 +103,9 @@ class Settings(BaseSettings):
     item_seconds: Annotated[float, Field(ge=1)] = 3600.0
     max_waiting_items: Annotated[int, Field(ge=1)] = 20_000
     max_job_bytes: Annotated[int, Field(ge=1)] = 16 * 2**30
+    max_job_item_bytes: Annotated[int, Field(ge=1)] = 2**30
+    max_job_volume_bytes: Annotated[int, Field(ge=1)] = 768 * 2**20
+    job_decoder_seconds: Annotated[float, Field(gt=0)] = 300.0
     keep_days: Annotated[float, Field(gt=0)] = 7.0
     keep_bytes: Annotated[int, Field(ge=0)] | None = None
     min_free_bytes: Annotated[int, Field(ge=0)] = 2**30
@@ -107,13 +117,25 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> Limits:
-        """What one picture may be."""
+        """What one picture or volume may be that somebody waits for."""
         return Limits(self.max_bytes, self.max_pixels, self.min_side, self.max_volume_bytes, self.max_slices)
+
+    @property
+    def job_limits(self) -> Limits:
+        """What one item of a job may be: nobody waits behind it."""
+        sizes = self.max_job_item_bytes, self.max_pixels, self.min_side, self.max_job_volume_bytes
+        return Limits(*sizes, max_slices=sys.maxsize, of_a_job=True)
 
     @property
     def decoder_bounds(self) -> Bounds:
         """What one decoding process may use."""
         return Bounds(self.decoder_memory, self.decoder_seconds, processes=self.decoders)
+
+    @property
+    def job_decoder_bounds(self) -> Bounds:
+        """What the one decoding process of a worker may use: it holds a file and for a moment its voxels, too."""
+        largest = self.max_job_item_bytes + self.max_job_volume_bytes
+        return Bounds(max(self.decoder_memory, largest + DECODER_ROOM), self.job_decoder_seconds, processes=1)
 
     @property
     def network_threads(self) -> int:

@@ -21,6 +21,7 @@ MAX_FIELDS = 64
 # The slices of a series may come one by one; each brings a part header.
 MAX_FILES = 1024
 MAX_FIELD_BYTES = 4 * 1024
+SMALLER = "Send a smaller or better compressed picture, or a volume to POST /jobs."
 RAW_TYPES = (
     "image/",
     "application/octet-stream",
@@ -72,13 +73,18 @@ async def receive(request: Request, max_bytes: int, patience: float) -> Upload:
     if not upload.content:
         raise UnusableImage("an empty file", "a picture", "Send the picture's bytes.", "empty_body")
     if len(upload.content) > max_bytes:
-        raise _too_large(len(upload.content), max_bytes)
+        raise _too_large(len(upload.content), max_bytes, SMALLER)
     return upload
 
 
-async def received(request: Request, max_bytes: int, patience: float) -> AsyncGenerator[bytes, None]:
-    """The body piece by piece. Raises TooLarge, UnknownFormat for a compressed one, InputError after a long silence."""
-    _check_headers(request.headers, max_bytes)
+async def received(
+    request: Request, max_bytes: int, patience: float, advice: str = SMALLER
+) -> AsyncGenerator[bytes, None]:
+    """The body piece by piece. Raises TooLarge, UnknownFormat for a compressed one, InputError after a long silence.
+
+    ``advice``: what to do with a body that is too large.
+    """
+    _check_headers(request.headers, max_bytes, advice)
     pieces, count = request.stream(), 0
     while True:
         try:
@@ -95,11 +101,11 @@ async def received(request: Request, max_bytes: int, patience: float) -> AsyncGe
             return
         count += len(piece)
         if count > max_bytes:
-            raise _too_large(count, max_bytes)
+            raise _too_large(count, max_bytes, advice)
         yield piece
 
 
-def _check_headers(headers: Headers, max_bytes: int) -> None:
+def _check_headers(headers: Headers, max_bytes: int, advice: str) -> None:
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnknownFormat(
@@ -110,19 +116,15 @@ def _check_headers(headers: Headers, max_bytes: int) -> None:
         )
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
-        raise _too_large(int(length), max_bytes)
+        raise _too_large(int(length), max_bytes, advice)
 
 
 def _content_type(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _too_large(count: int, max_bytes: int) -> TooLarge:
-    return TooLarge(
-        f"at least {count} bytes",
-        f"at most {max_bytes} bytes",
-        "Send a smaller or better compressed picture, or a volume to POST /jobs.",
-    )
+def _too_large(count: int, max_bytes: int, advice: str) -> TooLarge:
+    return TooLarge(f"at least {count} bytes", f"at most {max_bytes} bytes", advice)
 
 
 async def _multipart(request: Request, pieces: AsyncGenerator[bytes, None]) -> Upload:

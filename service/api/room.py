@@ -6,6 +6,7 @@ import math
 
 from service.errors import DiskFull, QueueFull, TooLarge
 from service.jobs.desk import Desk
+from service.jobs.intake import IntakeLimits
 from service.settings import Settings
 
 # Over how many seconds the pace of the workers is measured: lately where they ended anything, else over longer.
@@ -20,9 +21,9 @@ class Room:
         self._desk, self._settings = desk, settings
 
     @property
-    def most_bytes(self) -> int:
-        """Of all files of one job."""
-        return self._settings.max_job_bytes
+    def limits(self) -> IntakeLimits:
+        """Of one job."""
+        return IntakeLimits(bytes=self._settings.max_job_bytes, item_bytes=self._settings.max_job_item_bytes)
 
     def check_line(self, more: int = 1) -> None:
         """Raises QueueFull when ``more`` items would not fit behind those that wait, TooLarge when they never will."""

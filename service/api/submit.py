@@ -22,7 +22,7 @@ from service.api.state import Service
 from service.engine import Engine, LoadedPipeline
 from service.errors import BadParameter, BreastCascadeError
 from service.jobs.desk import Desk
-from service.jobs.intake import IntakeLimits, Taken, Upload, take
+from service.jobs.intake import Taken, Upload, take
 from service.jobs.item_outputs import wanted_outputs
 from service.jobs.model import JobRow, NewJob, parameters_by_name
 from service.jobs.pinned import weights_digest
@@ -33,6 +33,7 @@ LONGEST_KEY = 255
 RECEIVING_S, PROLONG_S = 60.0, 20.0
 # Room of the spool and of the store: both hold the upload for a moment, most often on one disk.
 COPIES = 2
+SEVERAL = "Send the files as several jobs; BREAST_CASCADE_MAX_JOB_BYTES sets this limit."
 # Said elsewhere in a job, or without a meaning in it.
 NOT_OF_JOBS = ("format",)
 
@@ -112,7 +113,7 @@ async def _form(request: Request, service: Service, spool: Spool, room: Room) ->
         room.check_disk(None, spool.size)
 
     settings = service.settings
-    pieces = received(request, settings.max_job_bytes, settings.receive_timeout)
+    pieces = received(request, settings.max_job_bytes, settings.receive_timeout, SEVERAL)
     return await read_form(request.headers.get("content-type", ""), pieces, spool, check)
 
 
@@ -135,7 +136,7 @@ class _Sender:
         manifest = self._loaded().manifest
         job_id = secrets.token_hex(16)
         try:
-            taken = take(uploads, self.desk.store, job_id, IntakeLimits(bytes=self.room.most_bytes))
+            taken = take(uploads, self.desk.store, job_id, self.room.limits)
             if not repeated:
                 self.room.check_line(sum(item.problem is None for item in taken.items))
             job = NewJob(

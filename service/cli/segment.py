@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -76,11 +74,9 @@ def segment(
     engine = open_engine(settings)
     if parameters.pipeline:
         usage(lambda: engine.pipeline(pipeline, parameters.version))
-    # Nobody waits behind a long volume here.
-    limits = replace(settings.limits, max_slices=sys.maxsize)
-    # One file is decoded at a time, and one that crashes its decoder must not end the others.
-    with closing(Decoders(replace(settings.decoder_bounds, processes=1))) as decoders:
-        outcomes = batch.run(engine, batch.Wish(parameters, wanted, limits, decoders.read), tasks)
+    # A file that crashes its decoder must not end the others. As in a job nobody waits behind a long volume.
+    with closing(Decoders(settings.job_decoder_bounds)) as decoders:
+        outcomes = batch.run(engine, batch.Wish(parameters, wanted, settings.job_limits, decoders.read), tasks)
         failures = _report(outcomes, len(tasks), as_json=as_json)
     raise typer.Exit(FAILED_INPUT if failures else 0)
 

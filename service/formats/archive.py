@@ -125,7 +125,7 @@ def _check_places(entries: Sequence[ZipInfo], size: int) -> None:
 
 
 def _check_sizes(files: Sequence[ZipInfo], limits: Limits) -> None:
-    total, most = sum(entry.file_size for entry in files), limits.max_volume_bytes
+    total, most = sum(entry.file_size for entry in files), limits.max_unzipped
     if total > most:
         raise TooLarge(
             f"{counted(len(files), 'file')} of {total} bytes together", f"at most {most} bytes", "Send fewer slices."

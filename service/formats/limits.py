@@ -22,6 +22,7 @@ class Limits:
         min_side: shorter side in pixels; smaller pictures carry nothing to segment and are refused.
         max_volume_bytes: of all decoded voxels together, as the header declares them.
         max_slices: that one request may ask to be looked at.
+        of_a_job: whether they are those of jobs, which nobody waits for; what they say then names other settings.
 
     Raises SetupError when a limit cannot be kept.
     """
@@ -31,6 +32,7 @@ class Limits:
     min_side: int = 8
     max_volume_bytes: int = 256 * 1024 * 1024
     max_slices: int = 256
+    of_a_job: bool = False
 
     def __post_init__(self) -> None:
         least = min(self.max_bytes, self.min_side, self.max_volume_bytes, self.max_slices)
@@ -41,11 +43,18 @@ class Limits:
                 "Mend the limits in the settings.",
             )
 
+    @property
+    def max_unzipped(self) -> int:
+        """Of the files of one zip together. In a job their headers may come on top of the voxels."""
+        return max(self.max_bytes, self.max_volume_bytes) if self.of_a_job else self.max_volume_bytes
+
     def check_bytes(self, size: int) -> None:
         """Raises TooLarge for a file of ``size`` bytes over the limit."""
         if size > self.max_bytes:
             raise TooLarge(
-                f"a file of {size} bytes", f"at most {self.max_bytes} bytes", "Send a smaller or compressed file."
+                f"a file of {size} bytes",
+                f"at most {self.max_bytes} bytes",
+                self._remedy("Send a smaller or compressed file", "BYTES", "ITEM_BYTES"),
             )
 
     def check_pixels(self, width: int, height: int) -> None:
@@ -73,7 +82,7 @@ class Limits:
             raise TooLarge(
                 f"declared voxels of {size} bytes",
                 f"at most {self.max_volume_bytes} bytes",
-                "Send the volume to POST /jobs, or fewer slices; BREAST_CASCADE_MAX_VOLUME_BYTES sets this limit.",
+                self._remedy("Send fewer slices, or those of one phase", "VOLUME_BYTES", "VOLUME_BYTES"),
             )
 
     def check_slices(self, count: int) -> None:
@@ -85,6 +94,12 @@ class Limits:
                 "Send the volume to POST /jobs, or ask for one slice.",
                 "volume_too_large",
             )
+
+    def _remedy(self, less: str, setting: str, setting_of_jobs: str) -> str:
+        """Jobs take larger files than a request: to send the file there is no advice for a file that comes from one."""
+        if self.of_a_job:
+            return f"{less}; BREAST_CASCADE_MAX_JOB_{setting_of_jobs} sets this limit."
+        return f"{less}, or send the volume to POST /jobs; BREAST_CASCADE_MAX_{setting} sets this limit."
 
 
 DEFAULT_LIMITS = Limits()

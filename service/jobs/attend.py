@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from service.jobs.folder import DRAIN_S, FolderJob
 from service.jobs.launch import environment
 from service.jobs.machine import NAME
 from service.jobs.model import FINAL_JOB_STATES, JobRow
+from service.jobs.names import name_of_this_process
 from service.jobs.once import FAILED_SETUP
 
 LOOK_EVERY_S = 0.2
@@ -33,7 +33,7 @@ def work_off(folder: FolderJob, job: JobRow, tell: Callable[[JobRow], None]) -> 
     """
     useless = 0
     while (job := folder.row(job)).state not in FINAL_JOB_STATES:
-        before, name = job, f"batch_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        before, name = job, name_of_this_process("batch")
         status = _worked(folder, job, name, tell)
         job = folder.row(job)
         # Each death is counted, so that an item which kills its workers comes to an end, too.

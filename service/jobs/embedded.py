@@ -11,12 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from contextlib import suppress
 
 from service.errors import CapacityError
 from service.jobs.launch import ONE_THREAD, environment
 from service.jobs.machine import NAME
+from service.jobs.names import name_of_this_process
 from service.jobs.rows import Rows
 from service.log import event
 from service.settings import Settings
@@ -87,7 +87,8 @@ class Embedded:
         self._end()
 
     def _start(self) -> None:
-        self._name = f"embedded_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        # Of this process: the worker dies with it.
+        self._name = name_of_this_process("embedded")
         self._started = self._asked = time.monotonic()
         self._silences = 0
         command = [sys.executable, "-m", "service.jobs", f"--parent={os.getpid()}", f"--nice={NICENESS}"]

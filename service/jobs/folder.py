@@ -29,7 +29,8 @@ from service.settings import Settings
 
 HOME = ".breast-cascade"
 OF_THE_JOB = ("findings.csv", "report.json", "timings.json")
-NO_LIMITS = IntakeLimits(files=1 << 62, bytes=1 << 62)
+# Of files or bytes together: they lie on this computer already.
+NO_LIMIT = 1 << 62
 NOBODY = ""
 PAGE = 500
 # Long enough for any intake: the lock on the folder, not this, keeps others out.
@@ -77,7 +78,8 @@ class FolderJob:
         self.rows.begin_key(NOBODY, asked.key, RECEIVING_S)
         job_id = secrets.token_hex(16)
         uploads = [Upload(name, opened_later(path)) for name, path in asked.files]
-        taken = take(uploads, self._store, job_id, NO_LIMITS)
+        limits = IntakeLimits(files=NO_LIMIT, bytes=NO_LIMIT, item_bytes=self.settings.max_job_item_bytes)
+        taken = take(uploads, self._store, job_id, limits)
         return self.rows.accept(
             NewJob(
                 id=job_id,

@@ -185,7 +185,7 @@ def _check(group: _Group, limits: IntakeLimits) -> None:
         raise TooLarge(
             f"a file or series of {group.bytes} bytes",
             f"at most {limits.item_bytes} bytes",
-            "Send a smaller or compressed one.",
+            "Send a smaller or compressed one; BREAST_CASCADE_MAX_JOB_ITEM_BYTES sets this limit.",
         )
 
 

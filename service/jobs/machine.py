@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import cache
 
 from service.decoding.pool import Decoders
@@ -17,6 +15,7 @@ from service.errors import CapacityError
 from service.jobs import alone
 from service.jobs.database import Database
 from service.jobs.model import Claim, Done, Failed
+from service.jobs.names import name_of_this_process
 from service.jobs.perform import Bench, ItemWatch, perform
 from service.jobs.rows import Rows
 from service.jobs.store import open_store
@@ -40,15 +39,14 @@ def open_rows(settings: Settings) -> tuple[Database, Rows]:
 def open_bench(settings: Settings) -> Iterator[Bench]:
     """What items are worked on with. The engine and the decoder are started when first needed. Raises SetupError."""
     database, rows = open_rows(settings)
-    # One file is decoded at a time.
-    decoders = Decoders(replace(settings.decoder_bounds, processes=1))
+    decoders = Decoders(settings.job_decoder_bounds)
 
     @cache
     def engine() -> Engine:
         return Engine.open(settings.pipeline_roots, settings.device, settings.network_threads, settings.gpu_memory)
 
     try:
-        yield Bench(rows, open_store(settings.jobs_store), engine, decoders, settings.limits)
+        yield Bench(rows, open_store(settings.jobs_store), engine, decoders, settings.job_limits)
     finally:
         decoders.close()
         database.close()
@@ -76,7 +74,7 @@ def open_worker(settings: Settings, name: str, stopping: Callable[[], bool]) -> 
 
 def worker_name() -> str:
     """Of this process: given by who started it, else made of host and process id. Never the same twice."""
-    return os.environ.get(NAME) or f"{host_name()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    return os.environ.get(NAME) or name_of_this_process(host_name())
 
 
 def host_name() -> str:

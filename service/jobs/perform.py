@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -146,9 +145,7 @@ def _check_some(outputs: Sequence[str], image: Image) -> None:
 def _decoded(bench: Bench, engine: Engine, claim: Claim, parameters: Parameters) -> Image:
     item = claim.item
     content = read(bench.store, StoredFile(item.name, item.key, item.sha256, item.bytes, OCTETS))
-    # Nobody waits behind a long volume here.
-    limits = replace(bench.limits, max_slices=sys.maxsize)
-    options = parameters.options(limits, engine.raw_modalities(parameters.request()))
+    options = parameters.options(bench.limits, engine.raw_modalities(parameters.request()))
     image = bench.decoders.read(content, options)
     parameters.check(image)
     return image

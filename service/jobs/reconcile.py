@@ -1,7 +1,8 @@
 """Brings rows, workers and messages in line every few seconds, in one API process at a time.
 
-Any message may be lost and any worker die: here is where that is noticed. Leases that ran out are freed, idle workers
-get a hint while items wait and are called else, so that one which takes no messages is seen to be silent.
+Any message may be lost and any worker die: here is where that is noticed. Items of workers that are gone are freed, and
+those whose lease ran out; idle workers get a hint while items wait and are called else, so that one which takes no
+messages is seen to be silent.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import get_args
 
 from service.jobs.model import DeviceClass, WorkerRow
+from service.jobs.names import is_gone
 from service.jobs.publish import Courier
 from service.jobs.rows import Rows
+from service.log import event
 
 LOCK = "reconcile"
 EVERY_S = 2.0
@@ -23,6 +27,17 @@ CALL_EVERY_S = 10.0
 # A worker silent for so long is given up, and its queue with it; should it live, it tells so by itself.
 GIVEN_UP_S = 3600.0
 CLASSES: tuple[DeviceClass, ...] = get_args(DeviceClass)
+
+
+def bury_gone(rows: Rows) -> list[WorkerRow]:
+    """Free the items of workers whose processes are surely gone, and forget these; which they were.
+
+    Needs no lock: whoever comes second finds nothing. Raises CapacityError.
+    """
+    found = [one for one in rows.workers() if is_gone(one.worker)]
+    for one in found:
+        event("warning", "worker_gone", worker=one.worker, freed=rows.bury(one.worker))
+    return found
 
 
 def period(lease_s: float) -> float:
@@ -52,6 +67,10 @@ class Reconcile:
 
     def __call__(self) -> None:
         """One round, if no other process is at it. Raises CapacityError, OSError."""
+        # Without the lock, which may be held elsewhere: only here can be seen who is gone here.
+        for worker in bury_gone(self._rows):
+            with suppress(OSError):
+                self._courier.drop(worker.device_class, worker.worker)
         if not self._rows.lock(LOCK, self._holder, LOCKED_S):
             return
         self._rows.reap()

@@ -48,14 +48,18 @@ class IntakeLimits:
 
     files: int = 20_000
     bytes: int = 16 << 30
-    item_bytes: int = 2 << 30
+    item_bytes: int = 1 << 30
 
     def check(self, files: int, size: int) -> None:
         """Raises TooLarge for more files, or bytes, than one job may have."""
         if files > self.files:
             raise TooLarge(f"{files} files", f"at most {self.files} in one job", "Send them as several jobs.")
         if size > self.bytes:
-            raise TooLarge(f"files of {size} bytes", f"at most {self.bytes} in one job", "Send them as several jobs.")
+            raise TooLarge(
+                f"files of {size} bytes",
+                f"at most {self.bytes} in one job",
+                "Send them as several jobs; BREAST_CASCADE_MAX_JOB_BYTES sets this limit.",
+            )
 
 
 @dataclass(frozen=True)

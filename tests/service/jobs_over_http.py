@@ -70,7 +70,7 @@ class Counter:
     def work(self) -> None:
         """Do all that waits."""
         settings = self.running.service.settings
-        bench = Bench(self.desk.rows, self.desk.store, lambda: self.engine, DECODERS, settings.limits)
+        bench = Bench(self.desk.rows, self.desk.store, lambda: self.engine, DECODERS, settings.job_limits)
         warden = Warden(bench.rows, ("tests", "cpu"), settings.lease_seconds, 1.0, lambda: False)
         try:
             Worker(bench, lambda claim, held: perform(bench, claim, ItemWatch(bench, claim, held.check)), warden).work()

@@ -113,8 +113,9 @@ def test_embedded_worker_is_killed_in_the_middle_of_an_item(tmp_path: Path, tiny
 
 
 def test_service_is_killed_and_started_again(tmp_path: Path, tiny_pipelines: Path) -> None:
-    data = str(tmp_path / "data")
-    with service(tmp_path / "first", tiny_pipelines, store_url=f"file://{data}") as (running, rows, store, settings):
+    # Longer than this test waits: the worker of the killed service is known to be gone before its lease runs out.
+    shared = {"store_url": f"file://{tmp_path / 'data'}", "lease_seconds": "600"}
+    with service(tmp_path / "first", tiny_pipelines, **shared) as (running, rows, store, settings):
         job = order(rows, store, tiny_pipelines, volume(LONG), picture())
         until(lambda: half_done(rows, job.id))
         pids = running.pids
@@ -122,11 +123,15 @@ def test_service_is_killed_and_started_again(tmp_path: Path, tiny_pipelines: Pat
         running.process.wait()
         # The kernel ends the worker and its decoders with it.
         until(lambda: all(gone(pid) for pid in pids))
-    addresses = {"store_url": settings.jobs_store, "database_url": settings.jobs_database}
-    with service(tmp_path / "second", tiny_pipelines, **addresses) as (_, rows, store, _):
+        [dead] = [one.worker for one in rows.workers()]
+    with service(tmp_path / "second", tiny_pipelines, **shared, database_url=settings.jobs_database) as again:
+        running, rows, store, _ = again
         until(lambda: ended(rows, job.id))
         assert rows.job(job.id, "").state == "succeeded"
+        assert rows.item(job.id, "", 0).attempts == 2
         assert tidy(rows, store, job.id)
+        assert dead not in [one.worker for one in rows.workers()]
+        assert '"event": "worker_gone"' in running.log.read_text()
 
 
 def test_stopped_item_is_given_back(tmp_path: Path, tiny_pipelines: Path) -> None:
