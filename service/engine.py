@@ -12,6 +12,7 @@ from pathlib import Path
 from service import __version__
 from service.cascade import Ask, Cascade
 from service.errors import BadParameter, ManifestError, UnknownPipeline, UnusableImage
+from service.frame import stack_size
 from service.image import Image, Point, Region
 from service.loading import load_networks
 from service.manifest import Manifest, read_manifest
@@ -151,6 +152,11 @@ class Engine:
         ]
         untold = UNTOLD if request.pipeline is not None else ()
         return frozenset(modality for one in raw for modality in (*FITTING[one.modality], *untold))
+
+    def around(self, request: Request) -> int:
+        """How many slices on each side of one the pipeline that this request will get looks at beside it, at most."""
+        possible = [one.manifest for one in self.loaded if request.pipeline in (None, one.manifest.name)]
+        return max((stack_size(stage) // 2 for one in possible for stage in one.stages), default=0)
 
     def _fitting(self, image: Image) -> str:
         manifests = [one.manifest for one in self.loaded]

@@ -73,7 +73,7 @@ class Frame:
 
     def tensor(self, view: Region, spec: StageSpec) -> tuple[Float, Placement]:
         """The network input (channels, h, w) of one view: its slice or stack of slices, then the maps it wants."""
-        around = _stack_size(spec) // 2
+        around = stack_size(spec) // 2
         slices = [min(max(view.z0 + dz, 0), self.image.depth - 1) for dz in range(-around, around + 1)]
         parts = [prepare(_plane(self.image.voxels, z, view), spec.input) for z in slices]
         maps = [prepare_map(_plane(self.maps[name], view.z0, view), spec.input) for name in spec.with_]
@@ -87,10 +87,11 @@ def planes(region: Region) -> Iterator[Region]:
 
 def input_channels(spec: StageSpec) -> int:
     """Channels of a stage's network input: those of its slices, then one for each map."""
-    return spec.input.channels * _stack_size(spec) + len(spec.with_)
+    return spec.input.channels * stack_size(spec) + len(spec.with_)
 
 
-def _stack_size(spec: StageSpec) -> int:
+def stack_size(spec: StageSpec) -> int:
+    """How many slices a stage's network looks at, the one it is about amid the others."""
     kind, _, size = spec.input.slices.partition(":")
     return int(size) if kind == "stack" else 1
 

@@ -49,6 +49,7 @@ class Image:
         focus: the part that shows the patient and was asked for; None for all of it. Nothing looks outside of it.
         flags: what a reader of the answer must know about the source.
         source: what outputs need of the file; it may name the patient.
+        held: the slices (first, last + 1) whose voxels were decoded, None for all of them.
     """
 
     voxels: NDArray[Any] | SlabReader
@@ -62,6 +63,7 @@ class Image:
     focus: Region | None = None
     flags: tuple[Flag, ...] = ()
     source: Source | None = None
+    held: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if len(self.voxels.shape) != 4 or 0 in self.voxels.shape:

@@ -121,11 +121,16 @@ class Parameters(BaseModel):
     )
     format: str | None = Field(None, description="What comes back; json when left out, or as Accept says.")
 
-    def options(self, limits: Limits, raw: frozenset[str | None]) -> Options:
-        """How to read the file; ``raw`` are the modalities whose values are wanted as measured."""
+    def options(self, limits: Limits, raw: frozenset[str | None], around: int | None = None) -> Options:
+        """How to read the file.
+
+        ``raw`` are the modalities whose values are wanted as measured, ``around`` how many slices are needed on each
+        side of the one looked at, all where it is None.
+        """
         return Options(
             limits,
             slice=self.slice,
+            around=around,
             phase=self.phase,
             spacing=self.spacing,
             raw=raw,

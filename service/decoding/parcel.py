@@ -14,6 +14,7 @@ import numpy as np
 
 from service.decoding.channel import Broken, Buffer, Json
 from service.formats.guard import decoding
+from service.formats.mapped import part_of
 from service.image import Image, Region
 from service.source import DicomSource, Flag, Source, Stored
 
@@ -28,20 +29,26 @@ def packed(image: Image) -> tuple[Json, Iterator[Buffer]]:
     """Head, and the bytes it speaks of: voxels first, a slice at a time, so that a volume is never held twice."""
     dtype, shape = image.voxels.dtype, tuple(image.voxels.shape)
     pieces: list[Buffer] = []
+    held = _held(image.held, image.depth)
     head = {
         **{name: getattr(image, name) for name in PLAIN},
         "dtype": dtype.str,
         "shape": shape,
+        "held": image.held,
         "focus": astuple(image.focus) if image.focus else None,
         "flags": [astuple(flag) for flag in image.flags],
         "source": _packed_source(image.source, pieces) if image.source else None,
     }
-    sizes = [math.prod(shape) * dtype.itemsize, *(len(piece) for piece in pieces)]
-    return {**head, "sizes": sizes}, chain(_slices(image), pieces)
+    sizes = [len(held) * math.prod(shape[1:]) * dtype.itemsize, *(len(piece) for piece in pieces)]
+    return {**head, "sizes": sizes}, chain(_slices(image, held), pieces)
 
 
-def _slices(image: Image) -> Iterator[Buffer]:
-    for z in range(image.depth):
+def _held(held: Sequence[int] | None, depth: int) -> range:
+    return range(depth) if held is None else range(*held)
+
+
+def _slices(image: Image, held: range) -> Iterator[Buffer]:
+    for z in held:
         yield np.ascontiguousarray(image.slab(z, z + 1), image.voxels.dtype).data.cast("B")
 
 
@@ -58,14 +65,21 @@ def unpacked(head: Json, memory: Buffer) -> Image:
 def _unpacked(head: Json, memory: Buffer) -> Image:
     pieces = _pieces(memory, head["sizes"])
     dtype, shape = np.dtype(head["dtype"]), tuple(head["shape"])
-    if dtype.kind not in KINDS or min(shape) < 1 or math.prod(shape) * dtype.itemsize != len(pieces[0]):
+    held = _held(head["held"], shape[0])
+    if dtype.kind not in KINDS or min(shape) < 1 or len(held) * math.prod(shape[1:]) * dtype.itemsize != len(pieces[0]):
         raise Broken
+    focus = Region(*head["focus"]) if head["focus"] else None
+    looked_at = range(focus.z0, focus.z1) if focus else range(shape[0])
+    if not 0 <= held.start <= looked_at.start < looked_at.stop <= held.stop <= shape[0]:
+        raise Broken
+    voxels, part = part_of(np.frombuffer(pieces[0], dtype).reshape(len(held), *shape[1:]), held, shape[0])
     plain: dict[str, Any] = {name: head[name] for name in PLAIN}
     plain |= {"spacing": tuple(plain["spacing"]), "notes": tuple(plain["notes"])}
     return Image(
-        np.frombuffer(pieces[0], dtype).reshape(shape),
+        voxels,
         **plain,
-        focus=Region(*head["focus"]) if head["focus"] else None,
+        focus=focus,
+        held=part,
         flags=tuple(Flag(*flag) for flag in head["flags"]),
         source=_unpacked_source(head["source"], pieces) if head["source"] else None,
     )

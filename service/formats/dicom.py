@@ -5,7 +5,7 @@ Everything is checked and sorted by the headers; pixels are decoded last, one in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,9 +25,10 @@ from service.formats.dicom_layout import Layout, layout
 from service.formats.dicom_parse import Parsed, parse
 from service.formats.dicom_pixels import check_syntax, frames
 from service.formats.dicom_spacing import Tissue, spacing_of, tissue_of
-from service.formats.dicom_volume import View, filled, seen
+from service.formats.dicom_volume import Frames, View, seen
 from service.formats.functional_groups import Frame, frames_of
 from service.formats.guard import decoding
+from service.formats.mapped import part_of
 from service.formats.options import Options
 from service.image import DepthAxis, Image, Region
 from service.source import DicomSource, Flag, Source
@@ -108,14 +109,16 @@ def image_of(material: Material, options: Options) -> Image:
         first = order.shots[0].frame
         facts, (tissue, tissue_flags) = facts_of(first), tissue_of(first.dataset, material.layout)
         spacing = spacing_of(first, tissue)
-        stored = filled(_decoded(material, order), len(order.shots))
+        depth, held = len(order.shots), options.held(len(order.shots))
+        stored = Frames(lambda numbers: _decoded(material, [order.shots[z] for z in numbers]), depth, held)
         views = [View(shot.frame, material.headers[shot.instance].little) for shot in order.shots]
         shown = seen(stored, views, material.layout, raw=facts.modality in options.raw)
+        voxels, part = part_of(shown.voxels, held, depth)
     assumed = tuple(ASSUMED for one in material.headers if one.assumed)
     nowhere = tuple(ORIENTATION_UNUSABLE for shot in order.shots if misplaced(shot.frame, shot.place))
     flags = (*assumed, *material.flags, *facts.flags, *tissue_flags, *spacing.flags, *nowhere, *order.flags)
     return Image(
-        shown.voxels,
+        voxels,
         spacing=(order.stack.step if order.stack else None, *(spacing.plane or (None, None))),
         spacing_source=spacing.source,
         depth_axis=order.axis,
@@ -126,6 +129,7 @@ def image_of(material: Material, options: Options) -> Image:
         focus=_focus(tissue, len(order.shots)),
         flags=tuple(dict.fromkeys((*flags, *shown.flags))),
         source=_source(material, order),
+        held=part,
     )
 
 
@@ -145,12 +149,12 @@ def _ordered(material: Material, options: Options) -> _Order:
     return _Order(shots, "time") if timed else _Order(shots, "none", flags=(UNPLACED,))
 
 
-def _decoded(material: Material, order: _Order) -> Iterator[NDArray[Any]]:
-    """The frames in order; of each instance only those wanted."""
-    if len(material.headers) == 1:
-        yield from frames(material.load(0), material.layouts[0], [shot.frame.number - 1 for shot in order.shots])
+def _decoded(material: Material, shots: Sequence[Shot]) -> Iterator[NDArray[Any]]:
+    """These frames in order, and of their instances no others."""
+    if len(material.headers) == 1 and shots:
+        yield from frames(material.load(0), material.layouts[0], [shot.frame.number - 1 for shot in shots])
         return
-    for shot in order.shots:
+    for shot in shots:
         yield from frames(material.load(shot.instance), material.layouts[shot.instance], [0])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.formats.guard import malformed, truncated
@@ -25,18 +25,20 @@ class Fragment:
     end: int
 
 
-def compressed_frames(stored: bytes, count: int) -> list[bytes]:
-    """The ``count`` frames of Pixel Data. Raises UnusableImage where fragments and frames do not fit each other."""
+def compressed_frames(stored: bytes, count: int, wanted: Iterable[int] | None = None) -> list[bytes]:
+    """Of the ``count`` frames of Pixel Data those ``wanted`` (0-based), or all.
+
+    Raises UnusableImage where fragments and frames do not fit each other.
+    """
     fragments = list(_fragments(stored))
     if not fragments:
         raise malformed("DICOM", "whose compressed pixels are not in fragments")
     table = stored[fragments[0].start : fragments[0].end]
-    frames = [
-        b"".join(stored[one.start : one.end] for one in some) for some in _grouped(stored, table, fragments[1:], count)
-    ]
-    if len(frames) < count:
+    grouped = _grouped(stored, table, fragments[1:], count)
+    if len(grouped) < count:
         raise malformed("DICOM", "with fewer compressed frames than it declares")
-    return frames[:count]
+    chosen = [grouped[number] for number in (range(count) if wanted is None else wanted)]
+    return [b"".join(stored[one.start : one.end] for one in some) for some in chosen]
 
 
 def _fragments(stored: bytes) -> Iterator[Fragment]:

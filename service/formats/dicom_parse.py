@@ -25,11 +25,16 @@ from service.formats.inflate import inflated
 
 MAGIC, PREAMBLE = b"DICM", 128
 PIXELS = 0x7FE00010
+# Bytes before its value, at most, and what stands there where its length is not known.
+PIXEL_HEAD, UNDEFINED = 12, 0xFFFFFFFF
 FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
 # Deflated files are rare and small; a mammogram of 4096 x 3328 in 16 bit fits.
 MAX_DEFLATED = 32 << 20
 TRANSFER_SYNTAX, LONG_VRS = 0x0010, (b"OB", b"UN", b"OW", b"UT", b"SQ", b"OF", b"OD", b"OL", b"OV", b"UC", b"UR")
 VRS = (b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV").split()
+
+
+Pixels = bytes | memoryview
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,8 +53,13 @@ class Parsed:
     assumed: bool = False
     counted: int = 0
 
-    def pixels(self) -> tuple[bytes, str]:
-        """The value of Pixel Data as stored and its VR. Raises UnusableImage when it is cut off."""
+    def pixels(self) -> tuple[Pixels, str]:
+        """The value of Pixel Data as stored, not copied where it has a length, and its VR.
+
+        Raises UnusableImage when it is cut off.
+        """
+        if plain := self._plain_pixels():
+            return plain
         stream = io.BytesIO(self.body)
         stream.seek(self.pixels_at)
         with decoding("DICOM"):
@@ -58,6 +68,19 @@ class Parsed:
         if element is None or not isinstance(element.value, bytes):
             raise truncated("DICOM")
         return element.value, element.VR or "OW"
+
+    def _plain_pixels(self) -> tuple[memoryview, str] | None:
+        """The same, None unless its length is known and it is encoded as all the rest."""
+        head = self.body[self.pixels_at : self.pixels_at + PIXEL_HEAD]
+        explicit = head[4:6] in (b"OB", b"OW")
+        if len(head) < PIXEL_HEAD or explicit == self.implicit or (self.implicit and head[4:6].isalpha()):
+            return None
+        length_at = 4 if self.implicit else 8
+        (length,) = struct.unpack_from("<I" if self.little else ">I", head, length_at)
+        start = self.pixels_at + length_at + 4
+        if length == UNDEFINED:
+            return None
+        return memoryview(self.body)[start : start + length], "OW" if self.implicit else head[4:6].decode()
 
 
 def is_dicom(head: bytes) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import gdcm
@@ -23,7 +24,7 @@ from service.errors import UnknownFormat
 from service.formats.codestream import declared
 from service.formats.dicom_fragments import compressed_frames
 from service.formats.dicom_layout import COLOUR, Layout
-from service.formats.dicom_parse import PIXELS, Parsed
+from service.formats.dicom_parse import PIXELS, Parsed, Pixels
 from service.formats.dicom_rle import decoded_rle
 from service.formats.guard import decoding, malformed, truncated
 
@@ -52,6 +53,8 @@ AS_STORED: dict[str, Any] = {"correct_unused_bits": False}
 # Of an item, and an offset table without a single offset.
 ITEM = struct.Struct("<II")
 NO_TABLE = ITEM.pack(0xE000FFFE, 0)
+# Frames that a decoder of uncompressed ones is shown at a time.
+PORTION = 8
 READ_SYNTAXES = (*NATIVE, uids.RLELossless, *CODECS)
 
 gdcm.Trace.WarningOff()
@@ -104,20 +107,32 @@ def _described(parsed: Parsed) -> Dataset:
     return dataset
 
 
-def _native(dataset: Dataset, stored: bytes, vr: str, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+def _native(dataset: Dataset, stored: Pixels, vr: str, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
     if len(stored) < layout.frames * layout.native_bytes:
         raise truncated("DICOM")
-    dataset.add_new(PIXELS, vr, stored)
+    portions = (wanted[at : at + PORTION] for at in range(0, len(wanted), PORTION))
+    return chain.from_iterable(_native_portion(dataset, stored, vr, layout, some) for some in portions)
+
+
+def _native_portion(
+    dataset: Dataset, stored: Pixels, vr: str, layout: Layout, wanted: Sequence[int]
+) -> Iterator[NDArray[Any]]:
+    """The decoder is shown the frames from the first to the last one wanted, and no copy of all is made."""
+    size, first, end = layout.native_bytes, min(wanted), max(wanted) + 1
+    # Where bytes are stored in swapped pairs, no pair may be cut.
+    first -= first * size % 2
+    dataset.NumberOfFrames = end - first
+    dataset.add_new(PIXELS, vr, bytes(stored[first * size : end * size + end * size % 2]))
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-    return (frame for frame, _ in decoder.iter_array(dataset, indices=wanted, **AS_STORED))
+    return (frame for frame, _ in decoder.iter_array(dataset, indices=[one - first for one in wanted], **AS_STORED))
 
 
-def _compressed(dataset: Dataset, stored: bytes, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+def _compressed(dataset: Dataset, stored: Pixels, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
     """Each frame is shown to its decoder alone: looking for it among all others takes longer the more there are."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    packed = compressed_frames(stored, layout.frames)
+    packed = compressed_frames(bytes(stored), layout.frames, wanted)
     dataset.NumberOfFrames = 1
-    for frame in (packed[index] for index in wanted):
+    for frame in packed:
         if syntax == uids.RLELossless:
             yield _rle(frame, layout)
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,8 @@ from service.formats.dicom_layout import COLOUR, PALETTE, Layout
 from service.formats.dicom_palette import coloured, palette_of
 from service.formats.display import Display, Lut, VoiWindow
 from service.formats.functional_groups import Frame
-from service.formats.mapped import mapped
-from service.image import SlabReader
+from service.formats.mapped import Voxels, mapped
 from service.source import Flag
-
-Voxels = NDArray[Any] | SlabReader
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +28,32 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
+class Frames:
+    """Stored frames (rows, columns, samples) in the order of the image's depth, each decoded when it is asked for.
+
+    Attributes:
+        decoded: gives those of some numbers, one after the other.
+        depth: how many there are.
+        held: the numbers of those whose voxels are wanted.
+    """
+
+    decoded: Callable[[Sequence[int]], Iterator[NDArray[Any]]]
+    depth: int
+    held: range
+
+    def wanted(self) -> NDArray[Any]:
+        """Those held, as one array."""
+        return filled(self.decoded(self.held), len(self.held))
+
+    def others(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """All others with their numbers, one at a time: for what is said of a volume as a whole."""
+        numbers = [z for z in range(self.depth) if z not in self.held]
+        return zip(numbers, self.decoded(numbers), strict=True)
+
+
+@dataclass(frozen=True, eq=False)
 class Seen:
-    """Voxels (depth, height, width, channels), with notes on how they came about."""
+    """Voxels (slices held, height, width, channels), with notes on how they came about."""
 
     voxels: Voxels
     notes: tuple[str, ...]
@@ -51,19 +73,24 @@ def filled(planes: Iterable[NDArray[Any]], count: int) -> NDArray[Any]:
     return stored
 
 
-def seen(stored: NDArray[Any], views: Sequence[View], layout: Layout, *, raw: bool) -> Seen:
-    """Stored frames as their windows show them, or with ``raw`` as they were measured."""
+def seen(frames: Frames, views: Sequence[View], layout: Layout, *, raw: bool) -> Seen:
+    """The frames held as their windows show them, or with ``raw`` as they were measured.
+
+    What is said of them is what would be said of the whole volume: of colours and of slices without a window all others
+    are looked at too, as far as it takes.
+    """
     if layout.photometric in COLOUR:
-        return _colour(stored, layout)
+        return _colour(frames, layout)
     if layout.photometric == PALETTE:
-        return _palette(stored, views, layout)
+        return _palette(frames, views, layout)
     found = [display_of(view.frame, layout, view.little) for view in views]
     flags = tuple(dict.fromkeys(flag for _, some in found for flag in some))
     displays = _one_depth([display for display, _ in found])
+    stored, held = frames.wanted(), slice(frames.held.start, frames.held.stop)
     if raw:
-        return Seen(_measured(stored, displays), ("values as measured, no window",), _without_windows(flags))
-    displays = _spanning(stored, displays)
-    voxels = mapped(stored, tuple(display.shown for display in displays), displays[0].dtype)
+        return Seen(_measured(stored, displays, held), ("values as measured, no window",), _without_windows(flags))
+    displays = _spanning(stored, frames, displays)
+    voxels = mapped(stored, tuple(display.shown for display in displays[held]), displays[0].dtype)
     return Seen(voxels, _notes(displays), flags)
 
 
@@ -72,21 +99,22 @@ def _one_depth(displays: Sequence[Display]) -> list[Display]:
     return [replace(display, top=top) for display in displays]
 
 
-def _measured(stored: NDArray[Any], displays: Sequence[Display]) -> Voxels:
+def _measured(stored: NDArray[Any], displays: Sequence[Display], held: slice) -> Voxels:
     if not any(display.rescales for display in displays):
         return stored
-    return mapped(stored, tuple(display.measured for display in displays), np.dtype(np.float32))
+    return mapped(stored, tuple(display.measured for display in displays[held]), np.dtype(np.float32))
 
 
 def _without_windows(flags: Sequence[Flag]) -> tuple[Flag, ...]:
     return tuple(flag for flag in flags if flag.code not in ("no_window", "window_unusable", "voi_function_unknown"))
 
 
-def _spanning(stored: NDArray[Any], displays: Sequence[Display]) -> list[Display]:
+def _spanning(stored: NDArray[Any], frames: Frames, displays: Sequence[Display]) -> list[Display]:
     """Where there is no window, one span over all slices, so that they stay comparable."""
     if all(display.voi is not None for display in displays):
         return list(displays)
-    ends = [_ends(plane, display.padding) for plane, display in zip(stored, displays, strict=True)]
+    planes = chain(zip(frames.held, stored, strict=True), frames.others())
+    ends = [_ends(plane, displays[z].padding) for z, plane in planes]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return [display.spanning(low, high) for display in displays]
 
@@ -125,22 +153,30 @@ def _voi(display: Display) -> str:
             return "no window"
 
 
-def _colour(stored: NDArray[Any], layout: Layout) -> Seen:
-    """RGB in 8 or 16 bits, grey where all channels are equal."""
-    if stored.dtype.itemsize == 4:
-        stored = (stored >> np.uint32(max(layout.stored - 16, 0))).astype(np.uint16)
-    elif 8 < layout.stored < 16:
-        stored = stored << np.uint16(16 - layout.stored)
+def _colour(frames: Frames, layout: Layout) -> Seen:
+    """RGB in 8 or 16 bits, grey where all channels of all frames are equal."""
+    shown = _eight_or_sixteen(frames.wanted(), layout)
     notes = () if layout.photometric == "RGB" else (f"{layout.photometric} converted to RGB",)
-    if all(np.array_equal(stored[..., 0], stored[..., channel]) for channel in (1, 2)):
-        return Seen(np.ascontiguousarray(stored[..., :1]), (*notes, "equal channels kept as one"))
-    return Seen(stored, notes)
+    others = (_eight_or_sixteen(plane, layout) for _, plane in frames.others())
+    if all(map(_grey, chain(shown, others))):
+        return Seen(np.ascontiguousarray(shown[..., :1]), (*notes, "equal channels kept as one"))
+    return Seen(shown, notes)
 
 
-def _palette(stored: NDArray[Any], views: Sequence[View], layout: Layout) -> Seen:
+def _eight_or_sixteen(stored: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    if stored.dtype.itemsize == 4:
+        return np.asarray((stored >> np.uint32(max(layout.stored - 16, 0))).astype(np.uint16))
+    return np.asarray(stored << np.uint16(16 - layout.stored)) if 8 < layout.stored < 16 else stored
+
+
+def _grey(plane: NDArray[Any]) -> bool:
+    return all(np.array_equal(plane[..., 0], plane[..., channel]) for channel in (1, 2))
+
+
+def _palette(frames: Frames, views: Sequence[View], layout: Layout) -> Seen:
     instances = {id(view.frame.dataset): view for view in views}
     palettes = {key: palette_of(view.frame.dataset, layout, view.little) for key, view in instances.items()}
     grey = all(np.array_equal(one[0].entries, lut.entries) for one in palettes.values() for lut in one)
-    used = [palettes[id(view.frame.dataset)][: 1 if grey else 3] for view in views]
-    voxels = np.stack([coloured(plane, palette) for plane, palette in zip(stored, used, strict=True)])
+    used = [palettes[id(views[z].frame.dataset)][: 1 if grey else 3] for z in frames.held]
+    voxels = np.stack([coloured(plane, palette) for plane, palette in zip(frames.wanted(), used, strict=True)])
     return Seen(voxels, ("palette expanded", *(("equal channels kept as one",) if grey else ())))

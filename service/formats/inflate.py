@@ -42,7 +42,7 @@ def inflated(content: bytes, cap: int, kind: str, wrapper: int = BARE) -> bytes:
     return whole
 
 
-def inflated_range(content: bytes, start: int, count: int, total: int, kind: str) -> bytearray:
+def inflated_range(content: Buffer, start: int, count: int, total: int, kind: str) -> bytearray:
     """Bytes ``start`` to ``start + count`` of a gzip stream, the rest thrown away piece by piece.
 
     It is inflated to its end, where its checksum stands. Raises UnusableImage when it ends early, TooLarge when it goes
@@ -63,7 +63,7 @@ def inflated_range(content: bytes, start: int, count: int, total: int, kind: str
     return kept
 
 
-def _pieces(content: bytes, kind: str) -> Iterator[bytes]:
+def _pieces(content: Buffer, kind: str) -> Iterator[bytes]:
     """A gzip stream's content, at most PIECE bytes at a time; streams one after the other count as one."""
     stream, view = zlib.decompressobj(GZIP), memoryview(content)
     for at in range(0, len(view), PORTION):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.image import SlabReader
 
+Voxels = NDArray[Any] | SlabReader
 PlaneMap = Callable[[NDArray[Any]], NDArray[Any]]
 
 
@@ -38,7 +39,44 @@ class Mapped:
         return out
 
 
-def mapped(stored: NDArray[Any], maps: tuple[PlaneMap, ...], dtype: np.dtype[Any]) -> NDArray[Any] | SlabReader:
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A `service.image.SlabReader` of a volume of which some slices are held, and the others were never decoded.
+
+    ``voxels`` are those from slice ``first`` on of ``depth`` slices.
+    """
+
+    voxels: Voxels
+    first: int
+    depth: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(depth, height, width, channels) of the whole volume."""
+        return (self.depth, *self.voxels.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the voxels."""
+        return self.voxels.dtype
+
+    def __getitem__(self, key: slice) -> NDArray[Any]:
+        """Raises IndexError for slices that are not held."""
+        start, stop, step = key.indices(self.depth)
+        end = self.first + self.voxels.shape[0]
+        if step != 1 or not self.first <= start < stop <= end:
+            raise IndexError(f"slices {start} to {stop} of a volume of which {self.first} to {end} are held")
+        return self.voxels[start - self.first : stop - self.first]
+
+
+def part_of(voxels: Voxels, held: range, depth: int) -> tuple[Voxels, tuple[int, int] | None]:
+    """The voxels of the slices ``held`` out of ``depth``, and which these are, as an `Image` takes both."""
+    if len(held) == depth:
+        return voxels, None
+    return Part(voxels, held.start, depth), (held.start, held.stop)
+
+
+def mapped(stored: NDArray[Any], maps: tuple[PlaneMap, ...], dtype: np.dtype[Any]) -> Voxels:
     """A picture at once, a volume slice by slice."""
     lazy = Mapped(stored, maps, dtype)
     return lazy[0:1] if len(stored) == 1 else lazy

@@ -74,7 +74,7 @@ def read_nrrd(content: bytes, options: Options) -> Image:
         axes = _axes(fields)
         block = _block(fields, axes, options)
         read = _interleaved if axes.interleaved else _bytes
-        return image_of("nrrd", block, lambda: read(content[start:], fields, block), options)
+        return image_of("nrrd", block, lambda: read(memoryview(content)[start:], fields, block), options)
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], int]:
@@ -235,15 +235,15 @@ def _plain_spacing(fields: Mapping[str, str], axes: _Axes) -> Spacing:
     return z, y, x
 
 
-def _bytes(data: bytes, fields: Mapping[str, str], block: Block) -> bytearray | memoryview:
+def _bytes(data: memoryview, fields: Mapping[str, str], block: Block) -> bytearray | memoryview:
     if fields["encoding"].lower() != "raw":
         return inflated_range(data, block.start, block.size, block.total, "NRRD")
     if len(data) < block.total:
         raise truncated("NRRD")
-    return memoryview(data)[block.start : block.start + block.size]
+    return data[block.start : block.start + block.size]
 
 
-def _interleaved(data: bytes, fields: Mapping[str, str], block: Block) -> bytes:
+def _interleaved(data: memoryview, fields: Mapping[str, str], block: Block) -> bytes:
     """The chosen phase, where the file has all phases of a voxel together."""
     every = _bytes(data, fields, replace(block, phase=None, phases=1, channels=block.channels * block.phases))
     return np.frombuffer(every, block.dtype)[block.phase or 0 :: block.phases].tobytes()

@@ -89,13 +89,10 @@ def _as_asked(image: Image, options: Options) -> Image:
 
 
 def _sliced(image: Image, options: Options) -> Image:
+    options.held(image.depth)
     wanted = options.slice
     if wanted is None:
         return image
-    if wanted >= image.depth:
-        raise BadParameter(
-            f"slice={wanted}", f"0 to {image.depth - 1}", "Ask for a slice that is there, or leave the parameter out."
-        )
     return replace(image, focus=replace(image.field, z0=wanted, z1=wanted + 1)) if image.depth > 1 else image
 
 

@@ -145,7 +145,8 @@ def _check_some(outputs: Sequence[str], image: Image) -> None:
 def _decoded(bench: Bench, engine: Engine, claim: Claim, parameters: Parameters) -> Image:
     item = claim.item
     content = read(bench.store, StoredFile(item.name, item.key, item.sha256, item.bytes, OCTETS))
-    options = parameters.options(bench.limits, engine.raw_modalities(parameters.request()))
+    request = parameters.request()
+    options = parameters.options(bench.limits, engine.raw_modalities(request), engine.around(request))
     image = bench.decoders.read(content, options)
     parameters.check(image)
     return image

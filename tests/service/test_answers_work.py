@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 import nibabel
 import numpy as np
 import pytest
+from pydicom.uid import RLELossless
 
 from service.answers.outputs import OFFERED
 from service.answers.parameters import read_parameters
 from service.answers.work import Order, Product, produce
-from service.engine import Engine
+from service.engine import Engine, LoadedPipeline, Request
 from service.formats.limits import DEFAULT_LIMITS
+from service.formats.read import read_image
+from tests.fakes import FakeNetwork, cascade, spec
+from tests.service.formats.dicom_files import enhanced_mr, saved
 from tests.tiny_pipeline import square
 
 DEPTH = 10
@@ -69,6 +74,53 @@ def test_probabilities_of_a_volume_are_kept_where_they_are_written(tiny_engine: 
     assert len(written.answer.result.patches) == DEPTH - 2
     volume = np.asarray(nibabel.Nifti1Image.from_bytes(gzip.decompress(written.content)).dataobj)
     assert volume.max() == pytest.approx(1, abs=1e-3)
+
+
+def sliced(z: int, form: str) -> Order:
+    frames = np.stack([square(10 + z, 20, 12) for z in range(DEPTH)])
+    made = enhanced_mr(frames, [(0, 0, 2 * z) for z in reversed(range(DEPTH))])
+    made.Modality = "US"
+    return Order(
+        saved(made, RLELossless),
+        read_parameters([("pipeline", "tiny"), ("slice", str(z))]),
+        OFFERED[form],
+        DEFAULT_LIMITS,
+    )
+
+
+def told(content: bytes) -> object:
+    """An answer, in JSON without its times."""
+    if not content.startswith(b"{"):
+        return content
+    return re.sub(rb'"(timings_ms|milliseconds)":({[^}]*}|[0-9.e-]+)', b"", content)
+
+
+@pytest.mark.parametrize("form", OFFERED)
+def test_an_answer_about_one_slice_does_not_tell_that_the_others_were_not_decoded(
+    tiny_engine: Engine, form: str
+) -> None:
+    for z in (0, 4, DEPTH - 1):
+        order = sliced(z, form)
+        every = replace(order, read=lambda content, options: read_image(content, replace(options, around=None)))
+        part, whole = produce(tiny_engine, order), produce(tiny_engine, every)
+        assert (part.answer.image.held, whole.answer.image.held) == ((z, z + 1), None)
+        assert part.answer.result.status == "found"
+        assert told(part.content) == told(whole.content)
+
+
+def test_a_network_that_looks_at_neighbours_has_them() -> None:
+    """The lesion is what is bright two slices on, which the first channel of a stack does not show."""
+    last = FakeNetwork(lambda batch: {"logits": 20 * (batch[:, 4:] - 0.5)}, (5, 64, 64))
+    stack = cascade((spec("lesion", size=(64, 64), input={"slices": "stack:5"}), last))
+    engine = Engine((LoadedPipeline(stack.manifest, "", True, stack, {}),))
+    assert engine.around(Request()) == engine.around(Request("fake")) == 2
+    assert engine.around(Request("other")) == 0
+    # The first frame shows the last slice.
+    for z, frame in ((3, DEPTH - 6), (DEPTH - 1, 0)):
+        order = replace(sliced(z, "json"), parameters=read_parameters([("slice", str(z))]))
+        answer = produce(engine, order).answer
+        assert answer.image.held == (z - 2, min(z + 3, DEPTH))
+        np.testing.assert_array_equal(answer.result.mask.labels[z], square(10 + frame, 20, 12) > 0)
 
 
 def test_a_volumes_finding_is_measured_through_its_slices(tiny_engine: Engine) -> None:

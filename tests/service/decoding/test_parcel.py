@@ -17,7 +17,9 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
+from service.decoding.channel import Broken
 from service.decoding.parcel import packed, unpacked
+from service.formats.mapped import Part
 from service.image import Image, Region
 from service.source import DicomSource, Flag, Source, Stored
 
@@ -76,6 +78,22 @@ class Lazy:
 
 def test_a_lazy_volume_arrives_computed() -> None:
     np.testing.assert_array_equal(np.asarray(across(Image(Lazy())).voxels), VOXELS + 1)
+
+
+@pytest.mark.parametrize("held", [(1, 2), (1, 4)])
+def test_of_a_volume_the_slices_held_arrive_alone(held: tuple[int, int]) -> None:
+    volume = np.arange(5 * 3 * 4, dtype=np.int16).reshape(5, 3, 4, 1)
+    image = Image(Part(volume[slice(*held)], held[0], 5), focus=Region(0, 0, 4, 3, 1, 2), held=held)
+    head, pieces = packed(image)
+    assert sum(map(len, pieces)) == (held[1] - held[0]) * 24
+    other = across(image)
+    assert (other.held, other.voxels.shape, other.voxels.dtype) == (held, (5, 3, 4, 1), np.int16)
+    np.testing.assert_array_equal(other.slab(*held), volume[slice(*held)])
+    with pytest.raises(IndexError, match=f"slices 0 to 1 of a volume of which {held[0]} to {held[1]} are held"):
+        other.slab(0, 1)
+    for change in ({"focus": [0, 0, 4, 3, 0, 1]}, {"focus": None}, {"held": [1, 6]}, {"held": None}):
+        with pytest.raises(Broken):
+            unpacked({**head, **change}, b"".join(packed(image)[1]))
 
 
 def instance(syntax: str) -> FileDataset:
