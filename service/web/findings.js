@@ -12,6 +12,8 @@ const SPACING = {
   user: "Millimetres come from the spacing that was given with the request.",
 };
 const NO_SCALE = "No scale is known for this picture, so sizes are in pixels, not in millimetres.";
+const IN_SPACE =
+  "“Longest in 3-D”: the greatest extent through all slices. Long × short and area are those of the largest slice.";
 const EDGE = "“At the edge”: the finding reaches the picture’s border, so part of it may lie outside.";
 
 /** One sentence on where millimetres come from, or that there are none. */
@@ -19,7 +21,7 @@ export function scaleSentence({ spacing_source: source }) {
   return SPACING[source] ?? NO_SCALE;
 }
 
-/** Long x short axis and area of a finding as text: in mm when known, else in pixels. */
+/** Long x short axis and area of a finding as text, in mm when known, else in pixels; of a volume its longest and mL. */
 export function sizeOf(finding) {
   const [left, top, right, bottom] = finding.box;
   const axes = [
@@ -30,7 +32,8 @@ export function sizeOf(finding) {
     ? `${number(finding[axes[0]], axes[3])} × ${number(finding[axes[1]], axes[3])} ${axes[2]}`
     : `${right - left} × ${bottom - top} px`;
   const area = known(finding.area_mm2) ? `${number(finding.area_mm2, 1)} mm²` : `${number(finding.area_px)} px`;
-  return { extent, area, volume: known(finding.volume_ml) ? `${number(finding.volume_ml, 2)} mL` : null };
+  const longest = known(finding.longest_mm) ? `${number(finding.longest_mm, 1)} mm` : null;
+  return { extent, area, longest, volume: known(finding.volume_ml) ? `${number(finding.volume_ml, 2)} mL` : null };
 }
 
 function known(value) {
@@ -45,7 +48,7 @@ export class FindingsTable {
     this.rows = new Map();
     const volumes = findings.some(({ volume_ml: volume }) => known(volume));
     const heading = (head, at) => el("th", { scope: "col", class: at ? "figure" : null }, head);
-    const heads = ["Finding", "Long × short", "Area", ...(volumes ? ["Volume"] : []), "Score"];
+    const heads = ["Finding", "Long × short", "Area", ...(volumes ? ["Longest in 3-D", "Volume"] : []), "Score"];
     this.node = el("div", {},
       el("div", { class: "scroll" },
         el("table", { class: "findings" },
@@ -53,11 +56,12 @@ export class FindingsTable {
           el("thead", {}, el("tr", {}, ...heads.map(heading))),
           el("tbody", {}, ...findings.map((finding) => this.row(finding, volumes, colors.get(finding.label)))))),
       el("p", { class: "quiet" }, scaleSentence(image)),
+      volumes ? el("p", { class: "quiet" }, IN_SPACE) : null,
       findings.some(({ touches_border: cut }) => cut) ? el("p", { class: "quiet" }, EDGE) : null);
   }
 
   row(finding, volumes, color) {
-    const { extent, area, volume } = sizeOf(finding);
+    const { extent, area, longest, volume } = sizeOf(finding);
     const swatch = el("span", { class: "swatch" });
     if (color) swatch.style.background = css(color);
     const button = el("button", {
@@ -77,7 +81,7 @@ export class FindingsTable {
     el("th", { scope: "row" }, button, edge),
     el("td", { class: "figure" }, extent),
     el("td", { class: "figure" }, area),
-    volumes ? el("td", { class: "figure" }, volume ?? "–") : null,
+    ...(volumes ? [longest, volume] : []).map((size) => el("td", { class: "figure" }, size ?? "–")),
     el("td", { class: "figure" }, known(finding.score) ? number(finding.score, 2) : "–"));
     this.rows.set(finding.id, { row, button });
     return row;

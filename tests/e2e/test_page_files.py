@@ -7,8 +7,9 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
 
-def upload(page: Page, name: str, content: bytes, media_type: str = "image/png") -> None:
-    """Choose a file in the file dialog."""
-    with page.expect_response("**/segment"):
+def upload(page: Page, name: str, content: bytes, media_type: str = "image/png") -> dict[str, Any]:
+    """Choose a file in the file dialog; what the service said of it."""
+    with page.expect_response("**/segment") as caught:
         page.set_input_files("#file", {"name": name, "mimeType": media_type, "buffer": content})
     wait_for_answer(page)
+    return dict(caught.value.json())
 
 
 def png(array: np.ndarray) -> bytes:
@@ -96,6 +98,35 @@ def test_what_the_browser_cannot_show_is_drawn_by_the_service(page: Page, name: 
     assert "the service’s own overlay is shown" in page.inner_text("#picture-note")
     assert page.locator(".status").count() == 1
     assert pixels(page)[..., :3].max() > 60
+
+
+def _volume() -> bytes:
+    """A phantom through four slices of 2 mm, its axes as a picture has them."""
+    plane = np.asarray(Image.open(SAMPLE).convert("L"))
+    volume = nibabel.Nifti1Image(np.repeat(plane.T[..., None], 4, axis=2), np.diag([-0.1, -0.1, 2, 1]))
+    volume.header.set_xyzt_units("mm")
+    return bytes(volume.to_bytes())
+
+
+def cells(page: Page) -> dict[str, str]:
+    """The first finding's row by the heads of the table."""
+    heads = page.locator(".findings thead th").all_inner_texts()
+    return dict(zip(heads, page.locator(".findings tbody tr").first.locator("th, td").all_inner_texts(), strict=True))
+
+
+def test_of_a_volume_the_longest_diameter_in_space_is_shown(page: Page) -> None:
+    answer = upload(page, "volume.nii", _volume(), "application/octet-stream")
+    finding = answer["findings"][0]
+    assert finding["slices"] == [0, 4]
+    assert finding["longest_mm"] > finding["long_axis_mm"]
+    shown = cells(page)
+    assert shown["Longest in 3-D"] == f"{finding['longest_mm']:.1f} mm"
+    assert shown["Long × short"] == f"{finding['long_axis_mm']:.1f} × {finding['short_axis_mm']:.1f} mm"
+    assert shown["Volume"] == f"{finding['volume_ml']:.2f} mL"
+    assert "those of the largest slice" in page.inner_text("#report")
+    try_sample(page)
+    assert "Longest in 3-D" not in cells(page)
+    assert "those of the largest slice" not in page.inner_text("#report")
 
 
 def test_a_turned_photograph_has_the_same_size_here_and_there(page: Page) -> None:
