@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from functools import cache
 from importlib import metadata
@@ -94,8 +95,9 @@ async def version(request: Request) -> schemas.VersionBody:
     responses={200: {"content": {"text/plain": {}}}},
 )
 async def metrics(request: Request) -> Response:
-    """Figures for Prometheus."""
-    return Response(service_of(request).metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    """Figures for Prometheus, of requests and of jobs."""
+    text = await asyncio.to_thread(service_of(request).metrics.text)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/samples", summary="Bundled phantoms", response_model=schemas.SamplesBody)

@@ -1,21 +1,31 @@
-"""Figures for Prometheus: requests by route and status, where their time went, how full the line is."""
+"""Figures for Prometheus: requests by route and status, where their time went, how full the line is, how jobs stand."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from service.answers.clock import Clock
+from service.api.job_metrics import JobCollector
 from service.api.runner import Runner
+from service.jobs.rows import Rows
 
 PARTS = ("queue", "decode", "stages", "encode")
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """The figures of one app, in a registry of their own."""
+    """The figures of one app, in a registry of their own.
 
-    def __init__(self, runner: Runner) -> None:
+    Args:
+        runner: of its requests.
+        rows: of its jobs, None as long as they are not open.
+    """
+
+    def __init__(self, runner: Runner, rows: Callable[[], Rows | None] = lambda: None) -> None:
         self._registry = CollectorRegistry()
+        self._registry.register(JobCollector(rows))
         self._requests = Counter(
             "breast_cascade_requests", "Answers by route and status.", ("route", "status"), registry=self._registry
         )
@@ -42,5 +52,5 @@ class Metrics:
             self._seconds.labels(part).observe(clock[part] / 1000)
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format."""
+        """All figures in Prometheus' text format; asks the database of jobs."""
         return generate_latest(self._registry)

@@ -36,9 +36,9 @@ class Service:
         self.runner = Runner(settings.slots, settings.queue_length)
         self.decoders = decoders or Decoders(settings.decoder_bounds)
         self._owns_decoders = decoders is None
-        self.metrics = Metrics(self.runner)
-        self.draining = False
         self.jobs: Desk | None = None
+        self.metrics = Metrics(self.runner, lambda: self.jobs.rows if self.jobs else None)
+        self.draining = False
         self._engine: Engine | None = None
         self._opening = threading.Lock()
 

@@ -206,6 +206,32 @@ class WorkerRow:
     silent_s: float
 
 
+@dataclass(frozen=True)
+class Figures:
+    """How jobs stand as a whole, of one class of workers.
+
+    Attributes:
+        queued: items that wait.
+        running: items in the hands of workers.
+        oldest_waiting_s: age in seconds of the oldest job of which an item waits, 0 when none does.
+        idle: workers without an item.
+        busy: workers with one.
+        last_told: when any of them last told that it lives, in seconds since 1970 by the database's clock.
+        longest_silence_s: seconds since the most silent of them told so.
+        tallies: what happened since the database was made, by name (`service.jobs.sql.tallies`).
+    """
+
+    device_class: DeviceClass
+    queued: int
+    running: int
+    oldest_waiting_s: float
+    idle: int
+    busy: int
+    last_told: float | None
+    longest_silence_s: float
+    tallies: Mapping[str, int]
+
+
 def parameters_by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """(name, text) pairs as `NewJob.parameters` holds them; pipeline and version have places of their own there."""
     found: dict[str, list[str]] = {}

@@ -12,6 +12,7 @@ from service.jobs.model import (
     DeviceClass,
     Done,
     Failed,
+    Figures,
     ItemRow,
     JobRow,
     NewItem,
@@ -19,7 +20,7 @@ from service.jobs.model import (
     StoredFile,
     WorkerRow,
 )
-from service.jobs.sql import accepting, claims, deaths, fleet, keys, listing, retention
+from service.jobs.sql import accepting, claims, deaths, figures, fleet, keys, listing, retention
 from service.jobs.sql.values import job_row
 
 WEEK = 7 * 86400.0
@@ -121,7 +122,7 @@ class Rows:
 
     def bury(self, worker: str) -> int:
         """A worker is known to be dead: free its items at once, with a death each, and forget it. Returns how many."""
-        freed = self._count_deaths(deaths.held_by(worker))
+        freed = self._count_deaths(deaths.held_by(worker), "worker_died")
         self.forget(worker)
         return freed
 
@@ -130,16 +131,16 @@ class Rows:
 
         An item that has died once more after it ran alone ends as failed (poisoned).
         """
-        return self._count_deaths(deaths.lease_over())
+        return self._count_deaths(deaths.lease_over(), "lease_expired")
 
-    def _count_deaths(self, which: ColumnElement[bool]) -> int:
+    def _count_deaths(self, which: ColumnElement[bool], reason: deaths.Reason) -> int:
         with self._database.read() as link:
             found = deaths.jobs_with(link, which)
-        return sum(self._count_deaths_in(job_id, which) for job_id in found)
+        return sum(self._count_deaths_in(job_id, which, reason) for job_id in found)
 
-    def _count_deaths_in(self, job_id: str, which: ColumnElement[bool]) -> int:
+    def _count_deaths_in(self, job_id: str, which: ColumnElement[bool], reason: deaths.Reason) -> int:
         with self._database.write() as link:
-            return deaths.count_deaths(link, job_id, which)
+            return deaths.count_deaths(link, job_id, which, reason)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -185,6 +186,11 @@ class Rows:
         """Items that workers ended within the last ``seconds``: the pace behind an honest Retry-After."""
         with self._database.read() as link:
             return listing.ended_within(link, device_class, seconds)
+
+    def figures(self, device_class: DeviceClass) -> Figures:
+        """How the jobs of one class of workers stand as a whole."""
+        with self._database.read() as link:
+            return figures.figures(link, device_class)
 
     # -- ending -------------------------------------------------------------------------------------------------------
 

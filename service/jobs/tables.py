@@ -109,6 +109,14 @@ LOCKS = Table(
     Column("until", Double, nullable=False),
 )
 
+TALLIES = Table(
+    "tallies",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
 
 def _index(name: str, table: Table, columns: str, where: str | None = None) -> None:
     condition = None if where is None else text(where)

@@ -10,7 +10,7 @@ from sqlalchemy import insert as plain_insert
 
 from service.errors import BadParameter
 from service.jobs.model import NewItem, NewJob
-from service.jobs.sql import keys
+from service.jobs.sql import keys, tallies
 from service.jobs.sql.counting import final_state
 from service.jobs.sql.values import as_json
 from service.jobs.tables import ITEMS, JOBS, clock
@@ -25,6 +25,7 @@ def accept(link: Connection, job: NewJob, items: Sequence[NewItem]) -> str:
         return known
     link.execute(plain_insert(JOBS).values(_job(job, items)))
     link.execute(plain_insert(ITEMS), [_item(job.id, n, item) for n, item in enumerate(items)])
+    tallies.add(link, job.device_class, {"failed": sum(item.problem is not None for item in items)})
     return job.id
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, up
 
 from service.errors import BreastCascadeError, Cancelled, LeaseLost
 from service.jobs.model import Claim, DeviceClass, Done, Failed, StoredFile
+from service.jobs.sql import tallies
 from service.jobs.sql.counting import BUSY, RUNNING, count, hold
 from service.jobs.sql.values import AnyRow, as_json, moment, new_item, new_job, stored
 from service.jobs.tables import ITEMS, JOBS, clock, fixed
@@ -27,6 +28,7 @@ def claim(link: Connection, worker: str, device: DeviceClass, lease_s: float, it
     if job is None:
         return None
     row = link.execute(_take_item(job.id, worker, lease_s)).one()
+    tallies.add(link, device, {"attempts": 1})
     return Claim(
         job_id=job.id,
         n=row.n,
@@ -140,9 +142,11 @@ def commit(link: Connection, claim: Claim, outcome: Done | Failed) -> bool:
     """End the item and count it; False when it is no longer the worker's."""
     if hold(link, claim.job_id) is None:
         return False
+    failed = isinstance(outcome, Failed)
     values = {**IDLE, **_ending(outcome), "ended": clock(), "checkpoint": None}
     if link.execute(update(ITEMS).where(_held(claim)).values(values)).rowcount == 1:
-        count(link, claim.job_id, done=1, failed=int(isinstance(outcome, Failed)))
+        count(link, claim.job_id, done=1, failed=int(failed))
+        tallies.add(link, claim.job.device_class, {"failed" if failed else "succeeded": 1})
         return True
     # The same commit once more, after an answer that was lost on its way: nobody else had this token.
     return link.scalar(select(ITEMS.c.n).where(_same(claim), ITEMS.c.state.in_(["succeeded", "failed"]))) is not None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from service.jobs.model import Problem
+from service.jobs.sql import tallies
 from service.jobs.sql.claims import DEATHS, IDLE
 from service.jobs.sql.counting import count, hold
 from service.jobs.tables import ITEMS, clock, fixed
+
+# How it is known that an attempt was in vain.
+Reason = Literal["lease_expired", "worker_died"]
 
 POISONED = Problem(
     "poisoned",
@@ -35,15 +39,17 @@ def jobs_with(link: Connection, which: ColumnElement[bool]) -> list[str]:
     return list(link.scalars(select(ITEMS.c.job_id).where(which).distinct()))
 
 
-def count_deaths(link: Connection, job_id: str, which: ColumnElement[bool]) -> int:
+def count_deaths(link: Connection, job_id: str, which: ColumnElement[bool], reason: Reason) -> int:
     """Free such items of one job with a death each, or end them when it was one too many; returns how many."""
-    if hold(link, job_id) is None:
+    job = hold(link, job_id)
+    if job is None:
         return 0
     here = and_(ITEMS.c.job_id == job_id, which)
     ended = _die(link, and_(here, ITEMS.c.deaths >= DEATHS), _poisoned())
     freed = _die(link, and_(here, ITEMS.c.deaths < DEATHS), {"state": "queued"})
     if ended or freed:
         count(link, job_id, waiting=freed, done=ended, failed=ended)
+        tallies.add(link, job.device, {reason: ended + freed, "failed": ended})
     return ended + freed
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Delete, Select, and_, delete, select, update
 
 from service.errors import Conflict
 from service.jobs.model import FINAL_JOB_STATES
-from service.jobs.sql import listing
+from service.jobs.sql import listing, tallies
 from service.jobs.sql.claims import IDLE
 from service.jobs.sql.counting import hold
 from service.jobs.sql.values import named_keys
@@ -30,9 +30,10 @@ def cancel(link: Connection, job_id: str, owner: str) -> None:
         )
     stopped = {**IDLE, "state": "cancelled", "token": ITEMS.c.token + 1, "checkpoint": None}
     open_items = and_(ITEMS.c.job_id == job_id, ITEMS.c.state.in_(["queued", "running"]))
-    link.execute(update(ITEMS).where(open_items).values(stopped))
+    count = link.execute(update(ITEMS).where(open_items).values(stopped)).rowcount
     ended = {"state": "cancelled", "waiting": 0, "done": JOBS.c.total, "finished": clock()}
     link.execute(update(JOBS).where(JOBS.c.id == job_id).values({**ended, "stage": None, "seq": JOBS.c.seq + 1}))
+    tallies.add(link, row.device, {"cancelled": count})
 
 
 def erase(link: Connection, job_id: str, owner: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, insert, select, text
 
 from service.jobs.database import Database
 from service.jobs.rows import Rows
-from service.jobs.sql import accepting, claims, deaths, listing, retention
+from service.jobs.sql import accepting, claims, deaths, figures, listing, retention
 from service.jobs.tables import ITEMS, JOBS
 from tests.service.jobs.making import LEASE_S, accepted, claimed, done, new_items, new_job
 
@@ -80,6 +80,7 @@ def test_everything_is_found_by_index(crowded: Rows, database: Database) -> None
         "running": listing.running_query("cpu"),
         "waiting": listing.waiting_query("cpu"),
         "ended": listing.ended_query("cpu", 60),
+        "oldest": figures.oldest_query("cpu"),
         "overdue": retention.overdue_query(60, 10),
     }
     with database.read() as link:
