@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,10 +45,12 @@ class Decided:
 def decide(seen: Probability, spec: StageSpec, threshold: float) -> Decided:
     """Threshold, or argmax with background for exclusive labels; then drop the components the stage does not keep."""
     alone = len(seen.labels) == 1
-    best = 0 if alone else seen.labels.argmax(axis=0)
     probability = seen.labels[0] if alone else seen.labels.max(axis=0)
     limit = 1 - seen.labels.sum(axis=0) if spec.exclusive else threshold
-    labels = ((probability > limit) * (best + 1)).astype(np.uint8)
+    labels = (probability > limit).view(np.uint8)
+    if not alone:
+        # In bytes: a picture of indices as wide as an address takes eight times its pixels.
+        labels *= seen.labels.argmax(axis=0).astype(np.uint8) + np.uint8(1)
     if spec.min_component > 0 or spec.keep > 0:
         _drop_components(labels, probability, spec)
     return Decided(seen.view, labels, probability)
@@ -58,8 +61,12 @@ def _drop_components(labels: Labels, probability: Float, spec: StageSpec) -> Non
     for region, inside in connected(labels > 0):
         _, *box = region.slices
         small = np.count_nonzero(inside) < spec.min_component * labels.size
-        if small or probability[*box][inside].max() < spec.keep:
+        if small or _highest(probability[*box], inside) < spec.keep:
             labels[*box][inside] = 0
+
+
+def _highest(probability: Float, inside: NDArray[np.bool_]) -> np.float32:
+    return np.float32(cv2.minMaxLoc(probability, inside.view(np.uint8))[1])
 
 
 def _labelled(decided: Decided) -> Patch | None:
@@ -113,13 +120,19 @@ class Canvas:
         """
         self._turn_to(decided.view.z0)
         _, rows, columns = decided.view.slices
-        new = np.array([0, *self.ids], np.uint8)[decided.labels]
+        # Looked up byte by byte: as an index NumPy would widen each label to eight.
+        new = np.asarray(cv2.LUT(decided.labels, self._ids_by_label()), np.uint8)
         here = self._plane[rows, columns]
         if here.any():
             keep_old = (here > 0) & ((new == 0) | (self._held_over(decided.view) >= decided.probability))
             new = np.where(keep_old, here, new)
         here[...] = new
         self._remember(decided)
+
+    def _ids_by_label(self) -> Labels:
+        table = np.zeros(256, np.uint8)
+        table[1 : len(self.ids) + 1] = self.ids
+        return table
 
     @property
     def _plane(self) -> Labels:

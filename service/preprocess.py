@@ -201,4 +201,5 @@ def restore(output: Float, placement: Placement) -> Float:
         placement.left : placement.left + placement.width,
     ]
     back = [resize(np.ascontiguousarray(plane), *placement.source) for plane in inner]
-    return np.stack(back).astype(np.float32, copy=False)
+    stacked = back[0][np.newaxis] if len(back) == 1 else np.stack(back)
+    return stacked.astype(np.float32, copy=False)

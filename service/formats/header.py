@@ -29,16 +29,17 @@ def webp_canvas(content: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def png_chunks(content: bytes) -> list[bytes]:
-    """Chunks of a PNG with length, name and checksum, up to IEND or to the first that is not whole."""
-    chunks: list[bytes] = []
+def png_chunks(content: bytes) -> list[memoryview]:
+    """Chunks of a PNG with length, name and checksum, not copied, up to IEND or to the first that is not whole."""
+    chunks: list[memoryview] = []
+    whole = memoryview(content)
     at, name = len(PNG_MAGIC), b""
     while name != b"IEND" and at < len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")
         if end > len(content):
             break
         name = content[at + 4 : at + 8]
-        chunks.append(content[at:end])
+        chunks.append(whole[at:end])
         at = end
     return chunks
 

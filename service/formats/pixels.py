@@ -22,6 +22,8 @@ Noted = tuple[Pixels, tuple[str, ...]]
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 WHITE_IS_ZERO, UNSIGNED = 0, 1
+# Pixels whose channels are compared at a time.
+AT_ONCE = 1 << 16
 
 
 def pixels_of(picture: Pillow.Image, content: bytes) -> Noted:
@@ -169,8 +171,14 @@ def one_grey(pixels: Pixels) -> Noted:
 
 
 def _equal_channels(pixels: Pixels) -> bool:
-    first = pixels[..., 0]
-    return bool(np.array_equal(first, pixels[..., 1]) and np.array_equal(first, pixels[..., 2]))
+    # By rows, as long as there is no colour: nearly every colour picture has some in its first ones.
+    rows = max(1, AT_ONCE // pixels.shape[1])
+    return all(_equal_in(pixels[at : at + rows]) for at in range(0, len(pixels), rows))
+
+
+def _equal_in(rows: Pixels) -> bool:
+    first = rows[..., 0]
+    return bool(np.array_equal(first, rows[..., 1]) and np.array_equal(first, rows[..., 2]))
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

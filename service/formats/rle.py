@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,10 +24,18 @@ LONGEST = 12
 
 def counts_of(plane: NDArray[Any]) -> list[int]:
     """Run lengths of the non-zero pixels of (height, width)."""
-    flat = (plane != 0).ravel(order="F")
-    bounds = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]))
-    runs: list[int] = np.diff(bounds).tolist()
-    return [0, *runs] if flat[0] else runs
+    height, width = plane.shape
+    filled = np.flatnonzero(plane.any(axis=0))
+    if filled.size == 0:
+        return [plane.size]
+    # Columns on either side of all that is filled are one run each, and are not turned.
+    first, end = int(filled[0]), int(filled[-1]) + 1
+    flat = cv2.transpose((plane[:, first:end] != 0).view(np.uint8)).reshape(-1)
+    begun = [first * height] if flat[0] and first > 0 else []
+    ended = [end * height] if flat[-1] and end < width else []
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + (first * height + 1)
+    runs: list[int] = np.diff(np.concatenate(([0], begun, changes, ended, [plane.size])).astype(np.int64)).tolist()
+    return [0, *runs] if plane[0, 0] else runs
 
 
 def plane_of(counts: list[int], size: tuple[int, int]) -> NDArray[np.bool_]:
