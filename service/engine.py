@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
 
 from service import __version__
+from service.by_products import check_measurements, measured_stages, measurements_of
 from service.cascade import Ask, Cascade
 from service.errors import BadParameter, ManifestError, UnknownPipeline, UnusableImage
 from service.frame import stack_size
@@ -17,6 +18,7 @@ from service.image import Image, Point, Region
 from service.loading import load_networks
 from service.manifest import Manifest, read_manifest
 from service.measure import Finding, Findings
+from service.measurement import Measurement
 from service.network import GPU_MEMORY, Device
 from service.result import CascadeResult, Flag
 from service.stages import build_stage
@@ -69,7 +71,7 @@ class Answer:
     image: Image
     result: CascadeResult
     findings: Sequence[Finding]
-    measurements: Mapping[str, float]
+    measurements: Sequence[Measurement]
     flags: tuple[Flag, ...]
     provenance: Mapping[str, object]
     timings_ms: Mapping[str, float]
@@ -173,15 +175,16 @@ class Engine:
         """Run one image through its pipeline. Blocks; raises the InputError tree, and what ``watch`` raises."""
         pipeline = self.chosen(image, request)
         start = time.perf_counter()
-        result = pipeline.cascade.run(image, request.ask, watch)
+        result = pipeline.cascade.run(image, replace(request.ask, masks=measured_stages(pipeline.manifest)), watch)
         elapsed = 1000 * (time.perf_counter() - start)
+        measured, unmeasured = measurements_of(pipeline.manifest, image, result.masks)
         return Answer(
             manifest=pipeline.manifest,
             image=image,
             result=result,
             findings=Findings(result.mask, image, result.parts),
-            measurements={},
-            flags=(*image.flags, *result.flags),
+            measurements=measured,
+            flags=(*image.flags, *result.flags, *unmeasured),
             provenance=_provenance(pipeline, image),
             timings_ms={"stages": elapsed},
         )
@@ -229,6 +232,7 @@ def _order(version: str) -> tuple[int, ...]:
 
 def _load(folder: Path, device: Device, default: bool) -> LoadedPipeline:
     manifest = read_manifest(folder)
+    check_measurements(manifest)
     try:
         card = (folder / "card.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -159,8 +159,10 @@ class Passage:
         else:
             looks = self._looked(stage, canvas, watch)
         self.state.found[spec.name] = _boxes_of(canvas, spec)
-        if spec is not self.wanted:
+        if not self._keeps(spec):
             del self.canvases[spec.name]
+        elif spec is not self.wanted:
+            canvas.patches.clear()
         return looks
 
     def _pointed(self, stage: Prompt, canvas: Canvas) -> Look:
@@ -220,10 +222,14 @@ class Passage:
     def _canvas(self, spec: StageSpec) -> Canvas:
         ids = {label.name: label.id for label in self.manifest.labels}
         names = {ids[name]: name for name in spec.labels}
-        wanted = spec is self.wanted
-        canvas = Canvas(self.frame.image.region, names, list(names), wanted, wanted and self.ask.probabilities)
+        probabilities = spec is self.wanted and self.ask.probabilities
+        canvas = Canvas(self.frame.image.region, names, list(names), self._keeps(spec), probabilities)
         self.canvases[spec.name] = canvas
         return canvas
+
+    def _keeps(self, spec: StageSpec) -> bool:
+        """Whether the mask of a stage is wanted, or only its boxes."""
+        return spec is self.wanted or spec.name in self.ask.masks
 
     def _classify(self, stage: Classify, watch: _Stopwatch) -> list[Look]:
         spec, scores = stage.spec, self.state.now.scores
@@ -247,10 +253,12 @@ class Passage:
 
     def result(self) -> CascadeResult:
         """What all stages gave together."""
+        ran = [name for name in self.ask.masks if name in self.canvases and name not in self.state.stopped]
+        masks = {name: self.canvases[name].mask() for name in ran}
         canvas, state = self.canvases.get(self.wanted.name) or self._canvas(self.wanted), self.state
         mask, flags = canvas.mask(), tuple(dict.fromkeys(state.flags))
         status, patches, parts = self._status(canvas), tuple(canvas.patches), tuple(canvas.parts)
-        return CascadeResult(status, mask, patches, tuple(state.results), state.classification, flags, parts)
+        return CascadeResult(status, mask, patches, tuple(state.results), state.classification, flags, parts, masks)
 
     def _status(self, canvas: Canvas) -> Status:
         if canvas.parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ class Ask:
         points: of one object, for a prompt stage; with one box or in the place of the localising stage.
         probabilities: whether those of a volume are wanted; a picture's always come. Without them a volume leaves no
             float behind.
+        masks: stages whose masks are wanted beside that of the stage asked for.
     """
 
     threshold: float | None = None
@@ -34,6 +35,7 @@ class Ask:
     stage: str | None = None
     points: tuple[Point, ...] = ()
     probabilities: bool = True
+    masks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class CascadeResult:
         mask: that of the stage asked for, on the image's own grid.
         patches: probabilities of a picture all over where was looked; of a volume where a label is, if asked for.
         parts: of the mask, slice by slice.
+        masks: of the stages asked for that ran, by stage.
     """
 
     status: Status
@@ -124,3 +127,4 @@ class CascadeResult:
     classification: Classification
     flags: tuple[Flag, ...]
     parts: tuple[Part, ...] = ()
+    masks: Mapping[str, Mask] = field(default_factory=dict)

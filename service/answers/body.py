@@ -28,7 +28,7 @@ def answer_body(answer: Answer, clock: Clock) -> schemas.AnswerBody:
         findings=findings,
         mask=mask,
         classification=_classification(answer),
-        measurements=dict(answer.measurements),
+        measurements=[schemas.MeasurementBody.model_validate(vars(one)) for one in answer.measurements],
         flags=_flags(answer),
         provenance=dict(answer.provenance),
         timings_ms=_timings(clock),

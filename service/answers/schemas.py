@@ -94,6 +94,15 @@ class ClassificationBody(Body):
     reason: str | None
 
 
+class MeasurementBody(Body):
+    """A by-product. ``value`` is null where it cannot be told; ``text`` says what it is and is not, or why it is not."""
+
+    name: str
+    value: float | None
+    unit: str
+    text: str
+
+
 class FlagBody(Body):
     """Something the reader must know."""
 
@@ -123,7 +132,7 @@ class AnswerBody(Body):
     findings: list[FindingBody]
     mask: MaskBody
     classification: ClassificationBody
-    measurements: dict[str, float]
+    measurements: list[MeasurementBody]
     flags: list[FlagBody]
     provenance: dict[str, Any]
     timings_ms: TimingsBody

@@ -24,22 +24,25 @@ FINDING_COLUMNS = (
     *("centroid_x_px", "centroid_y_px", "centroid_slice", "centroid_x_mm", "centroid_y_mm", "centroid_z_mm"),
     *("quadrant", "clock_face", "touches_border", "spacing_source"),
 )
-COLUMNS = (*ITEM_COLUMNS, *FINDING_COLUMNS)
+MEASUREMENT_COLUMNS = ("measurement", "measurement_value", "measurement_unit")
+COLUMNS = (*ITEM_COLUMNS, *FINDING_COLUMNS, *MEASUREMENT_COLUMNS)
 AS_SAID = ("label", "score", "area_px", "area_mm2", "long_axis_mm", "short_axis_mm", "longest_mm", "volume_ml")
 PLACES = ("quadrant", "clock_face", "touches_border")
 
 
 def findings_csv(job: JobRow, items: Iterable[ItemRow]) -> Iterator[bytes]:
-    """A row per finding, and one for an item without any. UTF-8, lines end with CR LF.
+    """A row per finding and per measurement, and one for an item without either. UTF-8, lines end with CR LF.
 
     Columns never change their order; further ones come at the end. Lengths are in the unit that their names end with,
-    empty where the spacing is unknown; slices count from 0, ``last_slice`` is the last one of the finding.
+    empty where the spacing is unknown; slices count from 0, ``last_slice`` is the last one of the finding. What a
+    measurement is and is not stands in its ``text`` in report.json.
     """
     yield _line(COLUMNS)
     for item in items:
         lead = _lead(job, item)
-        found: list[Mapping[str, Any]] = list(item.summary.get("findings") or ())  # type: ignore[call-overload]
-        rows = [{**lead, **_finding(one, item)} for one in found] or [lead]
+        found = [_finding(one, item) for one in _sequence(item.summary.get("findings"))]
+        found += [_measurement(one) for one in _sequence(item.summary.get("measurements"))]
+        rows = [{**lead, **one} for one in found] or [lead]
         yield b"".join(_line([row.get(name) for name in COLUMNS]) for row in rows)
 
 
@@ -121,6 +124,10 @@ def _finding(one: Mapping[str, Any], item: ItemRow) -> dict[str, object]:
     }
 
 
+def _measurement(one: Mapping[str, Any]) -> dict[str, object]:
+    return dict(zip(MEASUREMENT_COLUMNS, (one["name"], one["value"], one["unit"]), strict=True))
+
+
 def _job(job: JobRow) -> dict[str, object]:
     return {
         "id": job.id,
@@ -160,5 +167,5 @@ def _part(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return summary.get(name) or {}
 
 
-def _sequence(value: object) -> list[object]:
+def _sequence(value: object) -> list[Any]:
     return value if isinstance(value, list) else []

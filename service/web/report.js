@@ -22,6 +22,8 @@ const KIND = {
   map: "maps depth",
 };
 
+const UNITS = { mm2: "mm²", percent: "%" };
+
 const FOUND = "Outlined in the picture. Outlines are proposals, to be checked by a person.";
 const NONE_FOUND = "Every stage ran and none of them marked anything. That is no proof that nothing is there.";
 const NOT_EVALUATED =
@@ -81,12 +83,22 @@ function bar(name, score) {
   ];
 }
 
+/** By-products as figures, each with what it is and is not; null where the pipeline has none. */
 export function measurementsBlock(measurements) {
-  const entries = Object.entries(measurements ?? {}).filter(([, value]) => value !== null);
-  if (!entries.length) return null;
-  const shown = (value) => (typeof value === "number" ? number(value, Number.isInteger(value) ? 0 : 2) : String(value));
-  const pairs = entries.map(([name, value]) => [words(name), shown(value)]);
-  return el("section", { class: "block" }, el("h2", {}, "Measurements"), pairList(pairs));
+  if (!measurements?.length) return null;
+  return el("section", { class: "block", id: "measurements" },
+    el("h2", {}, "Measurements"),
+    el("dl", { class: "measurements" }, ...measurements.flatMap(measurementNodes)));
+}
+
+function measurementNodes({ name, value, unit, text }) {
+  // The unit stands behind the value.
+  const title = words(unit && name.endsWith(`_${unit}`) ? name.slice(0, -unit.length - 1) : name);
+  const figure = value === null ? "not known" : `${number(value, Number.isInteger(value) ? 0 : 2)} ${UNITS[unit] ?? unit}`;
+  return [
+    el("dt", {}, title),
+    el("dd", {}, el("strong", {}, figure.trim()), text ? el("span", { class: "quiet" }, text) : null),
+  ];
 }
 
 /** Names and values side by side; pairs without a value are left out. */

@@ -42,7 +42,7 @@ def test_an_answer_carries_everything(engine: Engine) -> None:
     assert finding.score is not None
     assert finding.score > 0.99
     assert answer.timings_ms["stages"] > 0
-    assert answer.measurements == {}
+    assert answer.measurements == ()
     weights = answer.provenance["weights"]
     assert isinstance(weights, dict)
     assert set(weights) == {"localise.onnx", "segment.onnx", "classify.onnx"}

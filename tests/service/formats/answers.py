@@ -60,7 +60,7 @@ def answer_to(image: Image, labels: NDArray[np.uint8], **about: Any) -> Answer:
     stage = StageResult("segment_lesion", "segment", kind, (), 1.0, 1, 1.0)
     status = about.pop("status", "found" if labels.any() else "none_found")
     result = CascadeResult(status, mask, patches, (stage,), Classification(None, "no classifier"), ())
-    return Answer(card, image, result, found, {}, (), {}, {})
+    return Answer(card, image, result, found, (), (), {}, {})
 
 
 def picture(height: int, width: int) -> Image:

@@ -130,7 +130,7 @@ def test_columns_stay_as_they_are() -> None:
         "item,name,state,problem,pipeline,version,status,class,class_score,finding,label,score,left_px,top_px,right_px,"
         "bottom_px,first_slice,last_slice,area_px,area_mm2,long_axis_mm,short_axis_mm,longest_mm,volume_ml,"
         "centroid_x_px,centroid_y_px,centroid_slice,centroid_x_mm,centroid_y_mm,centroid_z_mm,quadrant,clock_face,"
-        "touches_border,spacing_source"
+        "touches_border,spacing_source,measurement,measurement_value,measurement_unit"
     )
 
 
