@@ -23,7 +23,7 @@ from rich.table import Table
 
 from service.errors import BreastCascadeError
 from service.manifest import Metric
-from training import cascade_cli, compare_cli, data_cli, export_cli, figures_cli
+from training import cascade_cli, compare_cli, data_cli, export_cli, figures_cli, phantoms_cli
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -223,7 +223,7 @@ def _print(measured: Iterable[Metric]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
-for commands in (figures_cli, compare_cli, cascade_cli, export_cli):
+for commands in (figures_cli, compare_cli, cascade_cli, export_cli, phantoms_cli):
     app.add_typer(commands.app)
 app.add_typer(data_cli.app, name="data")
 
