@@ -11,6 +11,7 @@ from rich.progress import Progress
 from service.answers.parameters import Parameters, read_parameters
 from service.api.job_schemas import summary_of
 from service.batch import pictures
+from service.choices import check_choices
 from service.cli.terminal import FAILED_INPUT, FAILED_SETUP, pair, stderr, usage
 from service.engine import pipeline_folders
 from service.errors import BadParameter, CapacityError, UnknownPipeline
@@ -27,7 +28,9 @@ Example: **breast-cascade batch scans/ -o out --outputs json,mask,overlay** writ
 volume or DICOM series, and for all of them out/findings.csv and out/report.json.
 
 It may be stopped or killed at any moment: the same command goes on where it was, and does nothing where all is done.
-What it needs for that lies in out/{HOME}. Other files or other options begin anew, in the place of the earlier results.
+What it needs for that lies in out/{HOME}. Where files were added, changed or removed, or results are missing, only what
+is new or missing is done; other options, another pipeline or other software do everything anew, in the place of the
+earlier results.
 """
 INTERRUPTED = 130
 
@@ -74,6 +77,8 @@ def _run(output: Path, settings: Settings, asked: Asked) -> JobRow:
 
 def _worked_off(folder: FolderJob, asked: Asked) -> JobRow:
     job = folder.accept(asked)
+    if said := _reused(job, folder.kept):
+        stderr.print(said)
     try:
         with Progress(console=stderr, redirect_stdout=False, redirect_stderr=False) as progress:
             task = progress.add_task("Segmenting", total=job.total, completed=job.done)
@@ -84,6 +89,13 @@ def _worked_off(folder: FolderJob, asked: Asked) -> JobRow:
         if item.problem is not None:
             stderr.print(f"{item.name}: Found {item.problem.found}; wanted {item.problem.wanted}.", markup=False)
     return job
+
+
+def _reused(job: JobRow, kept: int | None) -> str:
+    """What need not be done again; nothing where all of it is to be done."""
+    if kept is None:
+        return f"{job.done} of {job.total} items were done before." if job.done else ""
+    return f"{kept} of {job.total} items are unchanged and keep their results." if kept else ""
 
 
 def _files(folder: Path, output: Path) -> list[File]:
@@ -103,6 +115,7 @@ def _pipeline(settings: Settings, wish: Parameters) -> Manifest:
     name = wish.pipeline or names[0]
     for manifest, default in found:
         if manifest.name == name and (default if wish.version is None else manifest.version == wish.version):
+            check_choices(manifest, wish.roi, wish.enhance)
             return manifest
     known = ", ".join(f"{manifest.name} {manifest.version}" for manifest, _ in found)
     raise UnknownPipeline(f"pipeline {name} {wish.version or ''}".strip()[:80], f"one of: {known}", "Name one of them.")

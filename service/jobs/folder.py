@@ -10,16 +10,18 @@ import fcntl
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.engine import software
 from service.errors import BadParameter, UnknownJob
 from service.jobs.intake import IntakeLimits, Upload, take
+from service.jobs.kept import Kept
 from service.jobs.later import opened_later
 from service.jobs.machine import open_rows
-from service.jobs.model import FINAL_JOB_STATES, ItemRow, JobRow, NewJob
+from service.jobs.model import FINAL_JOB_STATES, ItemRow, JobRow, NewItem, NewJob
 from service.jobs.pinned import weights_digest
 from service.jobs.report import findings_csv, is_timings, report_json, timings_json
 from service.jobs.rows import Rows
@@ -52,35 +54,72 @@ class Asked:
 
     @property
     def key(self) -> str:
-        """The same for the same files, unchanged since, and the same wishes; no file is read for it."""
+        """The same for the same files, unchanged since, the same wishes and software; no file is read for it."""
         states = [(name, path.stat()) for name, path in self.files]
         files = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
         about = [self.manifest.name, self.manifest.version, weights_digest(self.manifest)]
-        said = json.dumps([files, about, self.outputs, self.parameters], sort_keys=True)
+        said = json.dumps([files, about, self.outputs, self.parameters, software()], sort_keys=True)
         return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def is_like(self, job: JobRow) -> bool:
+        """Whether the job makes the same of the same content, as far as its row tells."""
+        pipeline = (self.manifest.name, self.manifest.version, weights_digest(self.manifest))
+        same = (job.pipeline, job.version, job.weights) == pipeline and job.outputs == self.outputs
+        return same and dict(job.parameters) == self.parameters
 
 
 class FolderJob:
-    """The job of one output folder. Opened by `folder_job`."""
+    """The job of one output folder. Opened by `folder_job`.
+
+    ``kept`` counts the items of the job that keep the results of an earlier one; None where the job itself was known.
+    """
 
     def __init__(self, output: Path, settings: Settings, rows: Rows, store: Store) -> None:
         self._output, self._store = output, store
         self.settings, self.rows = settings, rows
+        self.kept: int | None = None
 
     def accept(self, asked: Asked) -> JobRow:
-        """The job for this, going on where it was; a new one where there is none or its results are gone."""
+        """The job for this, going on where it was; else a new one, which keeps what an earlier one made of content that
+        has not changed.
+        """
         known = self._begun(asked.key)
         if known is not None and self._is_whole(known):
             return known
-        while jobs := self.rows.jobs(NOBODY, PAGE, 0):
-            for job in jobs:
-                self._forget(job)
-        self.rows.begin_key(NOBODY, asked.key, RECEIVING_S)
+        earlier = self._earlier()
         job_id = secrets.token_hex(16)
+        items = self._items(asked, earlier, job_id)
+        row = self._replace(earlier, asked, job_id, items)
+        for job in earlier:
+            self._clear(job)
+        self.kept = sum(item.done is not None for item in items)
+        return row
+
+    def _earlier(self) -> list[JobRow]:
+        found: list[JobRow] = []
+        while jobs := self.rows.jobs(NOBODY, PAGE, len(found)):
+            found += jobs
+        return found
+
+    def _items(self, asked: Asked, earlier: list[JobRow], job_id: str) -> list[NewItem]:
+        """Those of a new job. What an earlier one left in the output folder and is of no use any more is removed: it
+        would stand among the new results as if it were theirs.
+        """
+        kept = Kept(self._output, self._store)
+        for job in earlier:
+            if asked.is_like(job):
+                kept.add(item for item in self.items(job) if _software(item) == software())
         uploads = [Upload(name, opened_later(path)) for name, path in asked.files]
         limits = IntakeLimits(files=NO_LIMIT, bytes=NO_LIMIT, item_bytes=self.settings.max_job_item_bytes)
-        taken = take(uploads, self._store, job_id, limits)
-        return self.rows.accept(
+        taken = take(uploads, self._store, job_id, limits, kept.digests)
+        items = [kept.done(item, n, job_id) for n, item in enumerate(taken.items)]
+        for job in earlier:
+            self._remove(job, kept.in_place)
+        return items
+
+    def _replace(self, earlier: list[JobRow], asked: Asked, job_id: str, items: list[NewItem]) -> JobRow:
+        return self.rows.replace(
+            [job.id for job in earlier],
             NewJob(
                 id=job_id,
                 owner=NOBODY,
@@ -89,11 +128,11 @@ class FolderJob:
                 weights=weights_digest(asked.manifest),
                 outputs=asked.outputs,
                 parameters=asked.parameters,
-                fingerprint=taken.fingerprint,
+                fingerprint=asked.key,
                 key=asked.key,
                 device_class=self.settings.device_class,
             ),
-            taken.items,
+            items,
         )
 
     def row(self, job: JobRow) -> JobRow:
@@ -139,21 +178,19 @@ class FolderJob:
         if self._is_unpacked():
             return all(is_timings(file) or _has(self._output / file.name, file.bytes) for file in files)
         stored = {found.key for found in self._store.keys(f"jobs/{job.id}/")}
-        return all(file.key in stored for file in files)
+        return all(file.key in stored or _has(self._output / file.name, file.bytes) for file in files)
 
     def _is_unpacked(self) -> bool:
         return all((self._output / name).is_file() for name in OF_THE_JOB)
 
-    def _forget(self, job: JobRow) -> None:
-        """An earlier job here: its results would stand among the new ones as if they were theirs."""
-        names = [(file.name, file.bytes) for item in self.items(job) for file in item.files]
-        self.rows.erase(job.id, NOBODY)
-        for name, size in names:
-            if _has(self._output / name, size):
-                (self._output / name).unlink()
+    def _remove(self, job: JobRow, keep: Collection[Path]) -> None:
+        for item in self.items(job):
+            for file in item.files:
+                path = self._output / file.name
+                if path not in keep and _has(path, file.bytes):
+                    path.unlink()
         for name in OF_THE_JOB:
             (self._output / name).unlink(missing_ok=True)
-        self._clear(job)
 
     def _clear(self, job: JobRow) -> None:
         for found in list(self._store.keys(f"jobs/{job.id}/")):
@@ -198,6 +235,11 @@ def _sweep(rows: Rows, store: Store) -> None:
         for found in list(store.keys(f"jobs/{job_id}/")):
             if found.key not in known:
                 store.delete(found.key)
+
+
+def _software(item: ItemRow) -> object:
+    provenance = item.summary.get("provenance")
+    return provenance.get("software") if isinstance(provenance, dict) else None
 
 
 def _has(path: Path, size: int) -> bool:

@@ -7,7 +7,7 @@ as a whole. A file that cannot be recognised is an item that has failed already,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -61,19 +61,26 @@ class _Group:
         return str(first) if len(self.sources) == 1 or folder == "." else folder
 
 
-def take(uploads: Iterable[Upload], store: Store, job_id: str, limits: IntakeLimits = NO_LIMITS) -> Taken:
+def take(
+    uploads: Iterable[Upload],
+    store: Store,
+    job_id: str,
+    limits: IntakeLimits = NO_LIMITS,
+    known: Collection[str] = (),
+) -> Taken:
     """Store what was sent as ``jobs/<job_id>/<n>/input``, n counting from 0.
 
-    A picture is one item, a volume is one, the slices of one DICOM series are one (as a zip of their own). Raises
-    TooLarge for too many files or bytes, BadParameter with code ``empty_job`` for none, DiskFull and whatever the store
-    raises; nothing of the job is stored then.
+    A picture is one item, a volume is one, the slices of one DICOM series are one (as a zip of their own). Content of
+    which the sha256 is ``known`` is not stored; the key of such an item is empty. Raises TooLarge for too many files
+    or bytes, BadParameter with code ``empty_job`` for none, DiskFull and whatever the store raises; nothing of the job
+    is stored then.
     """
     with ExitStack() as zips:
         sources = _sources(uploads, limits, zips)
         items: list[NewItem] = []
         try:
             for n, group in enumerate(_grouped(sources)):
-                items.append(_item(group, store, f"jobs/{job_id}/{n}/input", limits))
+                items.append(_item(group, store, f"jobs/{job_id}/{n}/input", limits, known))
         except BaseException:
             for item in items:
                 _forget(store, item)
@@ -167,10 +174,12 @@ def _header(source: Source, counts: Sequence[int] = HEADERS) -> Parsed:
     return _header(source, longer)
 
 
-def _item(group: _Group, store: Store, key: str, limits: IntakeLimits) -> NewItem:
+def _item(group: _Group, store: Store, key: str, limits: IntakeLimits, known: Collection[str]) -> NewItem:
     try:
         _check(group, limits)
-        stored = store.put(key, group.sources[0].opened() if len(group.sources) == 1 else _bundle(group.sources))
+        if known and (same := _measured(_content(group))).sha256 in known:
+            return NewItem(group.name, group.kind, "", same.sha256, same.bytes)
+        stored = store.put(key, _content(group))
     except InputError as error:
         problem = Problem(error.code, error.found, error.wanted, error.remedy)
         seen = _seen(group, limits)
@@ -189,6 +198,10 @@ def _check(group: _Group, limits: IntakeLimits) -> None:
         )
 
 
+def _content(group: _Group) -> Readable:
+    return group.sources[0].opened() if len(group.sources) == 1 else _bundle(group.sources)
+
+
 def _bundle(sources: Sequence[Source]) -> Readable:
     """The slices as one zip, not compressed: the one way in which many files travel together."""
     entries = (Entry(str(number), _pieces(source), source.size) for number, source in enumerate(sources))
@@ -205,14 +218,17 @@ def _seen(group: _Group, limits: IntakeLimits) -> StoredBytes:
     """Digest and size of what is not stored, for the fingerprint; no digest where it must not be read."""
     if group.bytes <= limits.item_bytes:
         try:
-            measured = Measured(Joined(piece for source in group.sources for piece in _pieces(source)))
-            for _ in measured.pieces():
-                pass
+            return _measured(Joined(piece for source in group.sources for piece in _pieces(source)))
         except InputError:
             pass
-        else:
-            return measured.stored
     return StoredBytes("", group.bytes)
+
+
+def _measured(content: Readable) -> StoredBytes:
+    measured = Measured(content)
+    for _ in measured.pieces():
+        pass
+    return measured.stored
 
 
 def _fingerprint(items: Sequence[NewItem]) -> str:

@@ -63,6 +63,7 @@ class NewItem:
         sha256: of its content.
         bytes: its size.
         problem: set when it could not be read at intake; such an item is born failed.
+        done: set when its results are there already; such an item is born succeeded, and its input was not stored.
     """
 
     name: str
@@ -71,6 +72,7 @@ class NewItem:
     sha256: str
     bytes: int
     problem: Problem | None = None
+    done: Done | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,10 @@ class JobRow:
 
 @dataclass(frozen=True)
 class ItemRow:
-    """An item as it stands. ``files`` and ``summary`` are filled once it has succeeded, and emptied when it expires."""
+    """An item as it stands. ``files`` and ``summary`` are filled once it has succeeded, and emptied when it expires.
+
+    ``sha256`` is that of its content.
+    """
 
     job_id: str
     n: int
@@ -187,6 +192,7 @@ class ItemRow:
     summary: Mapping[str, object]
     kind: Kind
     attempts: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

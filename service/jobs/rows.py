@@ -81,6 +81,15 @@ class Rows:
             job_id = accepting.accept(link, job, items)
             return job_row(listing.job(link, job_id, job.owner), self._keep_seconds)
 
+    def replace(self, earlier: Sequence[str], job: NewJob, items: Sequence[NewItem]) -> JobRow:
+        """Forget earlier jobs of the same owner and take one in, at once. Raises as `accept` and `erase` do."""
+        with self._database.write() as link:
+            for job_id in earlier:
+                retention.erase(link, job_id, job.owner)
+            row = listing.job(link, accepting.accept(link, job, items), job.owner)
+        self._database.scrub()
+        return job_row(row, self._keep_seconds)
+
     # -- working ------------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str, device_class: DeviceClass, lease_s: float) -> Claim | None:

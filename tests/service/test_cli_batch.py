@@ -174,3 +174,15 @@ def test_ctrl_c_keeps_what_is_done_and_says_so(tmp_path: Path) -> None:
     assert (process.returncode, b"goes on from here" in err) == (130, True), err
     assert list(out.glob("*/*.mask.png"))
     assert not (out / "findings.csv").exists()
+
+
+def test_a_folder_with_one_more_file_does_that_one_alone_and_says_so(scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert "unchanged" not in batch(scans, out)[2]
+    assert "2 of 2 items were done before." in batch(scans, out)[2]
+    (scans / "c.png").write_bytes(DARK + b"another")
+    code, said, err = batch(scans, out)
+    assert (code, "3 of 3 items done, 0 failed" in said) == (0, True), err
+    assert "2 of 3 items are unchanged and keep their results." in err
+    lines = json.loads((out / "timings.json").read_text())["items"]
+    assert sum(line["attempts"] for line in lines) == 1

@@ -31,7 +31,8 @@ def accept(link: Connection, job: NewJob, items: Sequence[NewItem]) -> str:
 
 def _job(job: NewJob, items: Sequence[NewItem]) -> dict[str, Any]:
     total, failed = len(items), sum(item.problem is not None for item in items)
-    ended = failed == total
+    done = failed + sum(item.done is not None for item in items)
+    ended = done == total
     return {
         "id": job.id,
         "owner": job.owner,
@@ -47,8 +48,8 @@ def _job(job: NewJob, items: Sequence[NewItem]) -> dict[str, Any]:
         "created": clock(),
         "finished": clock() if ended else None,
         "total": total,
-        "waiting": total - failed,
-        "done": failed,
+        "waiting": total - done,
+        "done": done,
         "failed": failed,
         "seq": 1,
     }
@@ -63,12 +64,12 @@ def _item(job_id: str, n: int, item: NewItem) -> dict[str, Any]:
         "key": item.key,
         "sha256": item.sha256,
         "bytes": item.bytes,
-        "state": "queued" if item.problem is None else "failed",
+        "state": "failed" if item.problem else "succeeded" if item.done else "queued",
         "problem": as_json(item.problem),
         "steps_done": 0,
         "steps_total": 0,
-        "files": [],
-        "summary": {},
+        "files": [as_json(file) for file in item.done.files] if item.done else [],
+        "summary": dict(item.done.summary) if item.done else {},
         "attempts": 0,
         "deaths": 0,
         "token": 0,

@@ -68,6 +68,7 @@ def item_row(row: AnyRow) -> ItemRow:
         summary=summary,
         kind=row.kind,
         attempts=row.attempts,
+        sha256=row.sha256,
     )
 
 
