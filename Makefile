@@ -30,8 +30,9 @@ setup: $(VENV)/.stamp-service ## install the service into .venv (no torch)
 
 setup-train: $(VENV)/.stamp-test ## add all that training and the tests need (torch, ultralytics, tools)
 
+# Threads of torch that outnumber the cores wait for each other in busy loops.
 test: $(VENV)/.stamp-test tools ## run every test with the coverage gate
-	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 chaos-matrix: $(VENV)/.stamp-test tools ## kill workers, web process, Redis and disk at every point of a job's way (minutes)
 	@$(BIN)/python -m pytest -m chaos tests/chaos

@@ -1,7 +1,8 @@
 """What every test shares: how long hypothesis may search, and a pipeline small enough to predict."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -12,10 +13,23 @@ from service.engine import Engine
 from service.settings import Settings
 from tests import tiny_pipeline
 from tests.serving import DECODERS, serving
+from tests.untraced import untraced
 
 # No deadline: two busy cores make honest code slow now and then. The number of examples keeps the suite short.
 settings.register_profile("house", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("house")
+
+
+# Coverage is asked of the service, which tests of its own cover. Tracing makes torch's exporter take twice as long.
+UNTRACED = {"benchmarks", "chaos", "models", "training"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Coverage looks away from `UNTRACED`, from their fixtures too."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    with untraced() if folder in UNTRACED else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
