@@ -10,8 +10,9 @@ from service.image import Image, Mask
 from service.manifest import Manifest
 from service.measurement import Measure, Measurement
 from service.source import Flag
+from service.symmetry import SYMMETRY
 
-MEASURES: Mapping[str, Measure] = {"density": DENSITY}
+MEASURES: Mapping[str, Measure] = {"density": DENSITY, "symmetry": SYMMETRY}
 
 
 def check_measurements(manifest: Manifest) -> None:

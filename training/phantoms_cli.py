@@ -26,6 +26,7 @@ SETS: Mapping[str, Set] = {
     "mammogram": Set("training.phantoms.mammogram_set.write", "tissue (index.csv) or unified_csv (unified.csv)"),
     "inserted": Set("training.phantoms.mammogram_set.write_inserted", "unified_csv"),
     "mri": Set("training.phantoms.mri_set.write", "data prepare mri mama_mia"),
+    "photo": Set("training.phantoms.photo.write", "photographs (recipes photo_*.yaml)"),
     "ultrasound": Set("training.phantoms.ultrasound_set.write", "busi"),
 }
 Kind = StrEnum("Kind", {name: name for name in SETS})
@@ -45,7 +46,7 @@ def phantoms(
 
     Equal seeds give equal pictures. Every picture says in its name and its metadata that it is a phantom. Options:
     mammogram view, density, look, masses, clusters, side; inserted data (the folder of the real set), dataset, kind,
-    count; mri plane, lesions, kind, phases; ultrasound framed.
+    count; mri plane, lesions, kind, phases; photo pose; ultrasound framed.
 
     Example: breast-cascade-train phantoms mri -n 40 -o phantoms_mri --option plane=axial
     """

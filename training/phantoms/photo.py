@@ -1,6 +1,6 @@
 """Photograph phantoms: a torso as clinical photographs show it, drawn from a height field, with the exact truth.
 
-    python -m training.phantoms.photo -o DIR --count 200 --seed 7
+    breast-cascade-train phantoms photo -n 200 -o phantoms_photo
 
 The folder is laid out as `training.datasets.photographs` reads it: ``images/``, ``masks/`` and ``depth/``. Nobody was
 ever photographed. A network that does well on them has shown nothing about patients.
@@ -8,8 +8,7 @@ ever photographed. A network that does well on them has shown nothing about pati
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -193,23 +192,9 @@ def save_photo(photo: Photo, folder: Path, stem: str) -> None:
     save_png(photo.depth, folder / "depth" / f"{stem}.png", photo.metadata)
 
 
-def write_photos(folder: Path, count: int, seed: int = 0) -> Path:
-    """Draw ``count`` photographs of several shapes, the first with ``seed``, each next with the next; the folder."""
-    for number in range(seed, seed + count):
-        size = SHAPES[int(np.random.default_rng((number, len(SHAPES))).integers(len(SHAPES)))]
-        save_photo(photo_phantom(seed=number, size=size), folder, NAME.format(number))
+def write(folder: Path, seeds: Iterable[int], *, pose: Pose | None = None) -> Path:
+    """Draw a photograph for each seed, in one of several shapes, as `photo_phantom`; the folder."""
+    for seed in seeds:
+        size = SHAPES[int(np.random.default_rng((seed, len(SHAPES))).integers(len(SHAPES)))]
+        save_photo(photo_phantom(seed=seed, size=size, pose=pose), folder, NAME.format(seed))
     return folder
-
-
-def main() -> None:
-    """Command line: write ``--count`` photographs with masks and depth into the folder."""
-    parser = argparse.ArgumentParser(description="Draw photographs of torsos with their exact masks and depth.")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--count", type=int, default=20, help="how many (default 20)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first one; each next takes the next (default 0)")
-    wanted = parser.parse_args()
-    write_photos(wanted.output, wanted.count, wanted.seed)
-
-
-if __name__ == "__main__":
-    main()

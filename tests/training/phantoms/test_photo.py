@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from training.datasets import photographs
-from training.phantoms.photo import GREYS, Photo, photo_phantom, save_photo, write_photos
+from training.phantoms.photo import GREYS, Photo, photo_phantom, save_photo, write
 from training.phantoms.photo_body import POSES
 from training.samples import load
 
@@ -87,7 +85,7 @@ def test_skin_comes_in_all_tones(drawn: list[Photo]) -> None:
 
 
 def test_they_are_written_as_the_data_set_reads_them(tmp_path: Path) -> None:
-    write_photos(tmp_path, 2, seed=40)
+    write(tmp_path, (40, 41))
     found = photographs.cases(tmp_path, greys=GREYS, sides=True, patient=r"photo_phantom_\d+")
     assert [case.name for case in found] == [f"photo_phantom_{number:06d}" for number in (40, 41)]
     assert len({case.group for case in found}) == 2
@@ -108,14 +106,6 @@ def test_files_say_that_they_are_phantoms_and_keep_the_truth(tmp_path: Path, dra
         with Image.open(tmp_path / part / "photo_phantom_x.png") as picture:
             assert picture.text["phantom"] == "yes"
             assert np.array_equal(np.asarray(picture), plane)
-
-
-def test_the_command_draws_what_it_is_told(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training.phantoms.photo", "-o", str(tmp_path), "--count", "1", "--seed", "9"]
-    subprocess.run(command, check=True, timeout=120)
-    assert [path.name for path in sorted(tmp_path.rglob("*.*"))] == [
-        f"photo_phantom_000009.{suffix}" for suffix in ("png", "jpg", "png")
-    ]
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
