@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from service.checkpoint import belonging
+from service.choices import as_asked, changed_enhancement
 from service.errors import BadParameter, counted
 from service.frame import Frame
 from service.image import Image
 from service.manifest import Manifest, StageSpec
+from service.mirror import mirrored_ask, mirrored_image, mirrored_result
 from service.network import Network
 from service.passage import Passage
 from service.result import Ask, CascadeResult, Classification, Flag, Look, Patch, StageResult
 from service.saving import Checkpoints
+from service.side import side_of
 from service.stages import Prompt, Stage, check_points
 from service.views import empty_slices
 from service.watch import QUIET, Keeper, Watch
@@ -39,9 +42,45 @@ class Cascade:
 
         A `Keeper` is handed checkpoints of a volume, and what it kept is gone on from: the result is the same.
         """
+        asked = self._as_asked(ask)
+        given = asked._given(image, ask)
+        flag = changed_enhancement(self.manifest, asked.manifest)
+        clipped = (CLIPPED,) if given.boxes != ask.boxes else ()
+        result = asked._turned(image, given, watch)
+        return replace(result, flags=(*clipped, *((flag,) if flag else ()), *result.flags))
+
+    def _as_asked(self, ask: Ask) -> Cascade:
+        """This pipeline with the choices of a request in its stages."""
+        manifest = as_asked(self.manifest, ask.roi, ask.enhance)
+        if manifest is self.manifest:
+            return self
+        pairs = zip(self.stages, manifest.stages, strict=True)
+        return Cascade(manifest, tuple(replace(stage, spec=spec) for stage, spec in pairs))
+
+    def _given(self, image: Image, ask: Ask) -> Ask:
+        """The ask with its boxes inside the picture. Raises BadParameter."""
+        wanted = self._wanted(ask)
+        given = replace(ask, boxes=tuple(box.clipped(image.field) for box in ask.boxes))
+        if ask.points:
+            stage = next(stage for stage in self.stages if stage.spec is wanted)
+            check_points(stage, ask.points, given.boxes, image.region)
+        return given
+
+    def _turned(self, image: Image, ask: Ask, watch: Watch) -> CascadeResult:
+        """A run on the image as the networks know such images: mirrored where its chest wall lies on the other side."""
+        canonical = self.manifest.canonical_side
+        if canonical is None:
+            return self._run(image, ask, watch)
+        side = side_of(image, canonical)
+        if side.mirrored:
+            turned = self._run(mirrored_image(image), mirrored_ask(ask, image.width), watch)
+            result = mirrored_result(turned, image.width)
+        else:
+            result = self._run(image, ask, watch)
+        return replace(result, side=side, flags=(*side.flags, *result.flags))
+
+    def _run(self, image: Image, ask: Ask, watch: Watch) -> CascadeResult:
         passage = self._passage(image, ask, watch)
-        if passage.ask.boxes != ask.boxes:
-            passage.state.flags.append(CLIPPED)
         if passage.empty and image.field.depth > 1:
             passage.state.flags.append(_skipped(len(passage.empty), image.field.depth))
         if len(passage.empty) == image.field.depth:
@@ -50,13 +89,9 @@ class Cascade:
 
     def _passage(self, image: Image, ask: Ask, watch: Watch) -> Passage:
         wanted = self._wanted(ask)
-        given = replace(ask, boxes=tuple(box.clipped(image.field) for box in ask.boxes))
-        if ask.points:
-            stage = next(stage for stage in self.stages if stage.spec is wanted)
-            check_points(stage, ask.points, given.boxes, image.region)
-        replaced, empty = self._replaced(given, wanted), empty_slices(image)
-        checkpoints = self._checkpoints(image, given, watch)
-        return Passage(self.manifest, Frame(image), given, wanted, replaced, watch, checkpoints, empty)
+        replaced, empty = self._replaced(ask, wanted), empty_slices(image)
+        checkpoints = self._checkpoints(image, ask, watch)
+        return Passage(self.manifest, Frame(image), ask, wanted, replaced, watch, checkpoints, empty)
 
     def _checkpoints(self, image: Image, ask: Ask, watch: Watch) -> Checkpoints | None:
         if not isinstance(watch, Keeper) or image.field.depth == 1:

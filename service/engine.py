@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import version as installed
 from pathlib import Path
 
-from service import __version__
 from service.by_products import check_measurements, measured_stages, measurements_of
 from service.cascade import Ask, Cascade
+from service.choices import as_asked
 from service.errors import BadParameter, ManifestError, UnknownPipeline, UnusableImage
 from service.frame import stack_size
 from service.image import Image, Point, Region
@@ -20,6 +18,8 @@ from service.manifest import Manifest, read_manifest
 from service.measure import Finding, Findings
 from service.measurement import Measurement
 from service.network import GPU_MEMORY, Device
+from service.provenance import provenance
+from service.provenance import software as software
 from service.result import CascadeResult, Flag
 from service.stages import build_stage
 from service.watch import QUIET, Watch
@@ -28,7 +28,6 @@ BUNDLED = Path(__file__).parent / "pipelines"
 # What DICOM calls images that a pipeline of a modality can look at; and modalities that tell nothing.
 FITTING = {"US": ("US",), "MG": ("MG", "CR", "DX", "RG"), "MR": ("MR",), "XC": ("XC", "ES", "GM")}
 UNTOLD = (None, "OT", "SC")
-SOFTWARE = ("onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class Request:
         stage: whose mask is wanted.
         points: of one object, for a prompt stage; with one box or in the place of stage 1.
         probabilities: whether those of a volume are wanted; without them it takes no memory beyond the mask.
+        roi: which of its regions a stage that has a choice looks at.
+        enhance: how the picture is enhanced, in the place of what the weights were trained with.
     """
 
     pipeline: str | None = None
@@ -52,11 +53,21 @@ class Request:
     stage: str | None = None
     points: tuple[Point, ...] = ()
     probabilities: bool = True
+    roi: str | None = None
+    enhance: str | None = None
 
     @property
     def ask(self) -> Ask:
         """What of it one run is asked."""
-        return Ask(self.threshold, self.boxes, self.stage, self.points, self.probabilities)
+        return Ask(
+            self.threshold,
+            self.boxes,
+            self.stage,
+            self.points,
+            self.probabilities,
+            roi=self.roi,
+            enhance=self.enhance,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +105,10 @@ class LoadedPipeline:
     def provider(self) -> str:
         """What its sessions run on; all of it where they differ."""
         return ", ".join(sorted(set(self.providers.values())))
+
+    def asked(self, request: Request) -> Manifest:
+        """The manifest with what a request chooses in it. Raises BadParameter for what is not offered."""
+        return as_asked(self.manifest, request.roi, request.enhance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +200,7 @@ class Engine:
             findings=Findings(result.mask, image, result.parts),
             measurements=measured,
             flags=(*image.flags, *result.flags, *unmeasured),
-            provenance=_provenance(pipeline, image),
+            provenance=provenance(pipeline.asked(request), result, image, pipeline.provider),
             timings_ms={"stages": elapsed},
         )
 
@@ -247,28 +262,3 @@ def _load(folder: Path, device: Device, default: bool) -> LoadedPipeline:
         for role, network in networks[stage.name].items()
     }
     return LoadedPipeline(manifest, card, default, cascade, providers)
-
-
-def _provenance(pipeline: LoadedPipeline, image: Image) -> dict[str, object]:
-    stages = pipeline.manifest.stages
-    return {
-        "weights": {weights.file: weights.sha256 for stage in stages for weights in stage.weights.values()},
-        "software": software(),
-        "provider": pipeline.provider,
-        "preprocessing": {
-            "decoding": list(image.notes),
-            "stages": {stage.name: stage.input.model_dump(mode="json") for stage in stages},
-        },
-    }
-
-
-@cache
-def software() -> dict[str, str]:
-    """Versions that can change a result; what is not installed is left out."""
-    versions = {"breast-cascade": __version__}
-    for name in SOFTWARE:
-        try:
-            versions[name] = installed(name)
-        except ModuleNotFoundError:
-            continue
-    return versions

@@ -31,6 +31,8 @@ from service.yaml12 import read_yaml
 __all__ = [
     "Code",
     "Decode",
+    "Edge",
+    "Enhancement",
     "Evidence",
     "Fraction",
     "Frozen",
@@ -49,6 +51,8 @@ __all__ = [
     "verified_weights",
 ]
 
+Edge = Literal["left", "right"]
+Enhancement = Literal["none", "clahe", "adaptive_clahe"]
 Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 
 
@@ -99,7 +103,9 @@ class Manifest(Frozen):
     """The whole card of one pipeline version.
 
     ``voxels``: as the file's window shows them, or ``raw`` as measured. ``measurements`` names by-products, see
-    `service.by_products`.
+    `service.by_products`. ``enhance`` is what a request may choose in the place of what the stages were trained with.
+    ``canonical_side`` is the edge of the picture at which the chest wall lies in all that the networks learned from,
+    see `service.side`: other pictures are mirrored for them, masks mirrored back.
     """
 
     name: Name
@@ -112,6 +118,8 @@ class Manifest(Frozen):
     labels: tuple[Label, ...]
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
     measurements: tuple[Name, ...] = ()
+    enhance: tuple[Enhancement, ...] = ()
+    canonical_side: Edge | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -138,6 +146,10 @@ def _check_stage(stage: StageSpec, earlier: dict[str, StageSpec], labels: set[st
         raise ValueError(f"stage {stage.name} looks at {stage.on}, which is no earlier detect, segment or prompt stage")
     if stage.label is not None and stage.on != "image" and stage.label not in earlier[stage.on].labels:
         raise ValueError(f"stage {stage.name} wants label {stage.label}, which {stage.on} does not give")
+    masks = stage.on != "image" and earlier[stage.on].kind in ("segment", "prompt")
+    for choice, wanted in stage.regions.items():
+        if not masks or not set(wanted) <= set(earlier[stage.on].labels):
+            raise ValueError(f"region {choice} of stage {stage.name} wants labels that {stage.on} does not outline")
     for name in stage.with_:
         if name not in earlier or earlier[name].kind != "map":
             raise ValueError(f"stage {stage.name} wants {name}, which is no earlier map stage")

@@ -6,18 +6,19 @@ on to the same result.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.canvas import Canvas, Decided, decide
 from service.checkpoint import Progress, Saved, State
-from service.frame import Frame, Meter
+from service.frame import Frame
 from service.image import Region, around
 from service.manifest import Manifest, StageSpec
+from service.regions import asked_wide, chosen_regions, fallen_back, looks_everywhere
 from service.result import Ask, CascadeResult, Classification, Flag, Look, StageResult, Status
 from service.saving import Checkpoints
 from service.stages import Classify, Detect, Found, Map, Prompt, Segment, Stage, looked_at
+from service.stopwatch import Stopwatch
 from service.views import Looking, View, next_batch, views_of
 from service.watch import Watch
 
@@ -69,7 +70,7 @@ class Passage:
         name = stage.spec.name
         if self.state.now.stage != name:
             self.state.now = Progress(name)
-        watch = _Stopwatch(self.frame.meter, self.state.now)
+        watch = Stopwatch(self.frame.meter, self.state.now)
         looks = self._given(stage) if name == self.replaced else self._run(stage, watch)
         now = watch.noted()
         how = self.state.how[name]
@@ -88,7 +89,7 @@ class Passage:
     def _given_boxes(self, label: str) -> list[Found]:
         return [Found(box, label, 1.0) for box in self.ask.boxes]
 
-    def _run(self, stage: Stage, watch: _Stopwatch) -> list[Look]:
+    def _run(self, stage: Stage, watch: Stopwatch) -> list[Look]:
         match stage:
             case Detect():
                 return self._detect(stage, watch)
@@ -106,21 +107,31 @@ class Passage:
         prompted = spec.on == self.replaced == "image" and spec is self.wanted
         earlier = self._given_boxes(spec.labels[0]) if prompted else self.state.found[spec.on]
         given = prompted or (spec.on == self.replaced != "image")
-        # A given box carries no label: it is whatever this stage looks for.
-        boxes = [one for one in earlier if given or spec.label in (None, one.label)]
+        if spec.regions and not given:
+            boxes = self._chosen(spec)
+        else:
+            # A given box carries no label: it is whatever this stage looks for.
+            boxes = [one for one in earlier if given or spec.label in (None, one.label)]
         if boxes:
             self.state.how[spec.name] = "given" if given else "found"
             return boxes
-        if spec.on == "image" or spec.on_miss == "whole_image":
+        wide = looks_everywhere(spec)
+        if spec.on == "image" or wide or spec.on_miss == "whole_image":
             self.state.how[spec.name] = "whole_image"
             if spec.on != "image":
-                text = f"Stage {spec.on} found nothing; stage {spec.name} looked at the whole image instead."
-                self.state.flags.append(Flag("whole_image_fallback", text))
+                self.state.flags.append(asked_wide(spec) if wide else fallen_back(spec))
             return None
         self.state.how[spec.name] = "not_found"
         if spec.on_miss == "stop" or spec.on in self.state.stopped:
             self.state.stopped.add(spec.name)
         return []
+
+    def _chosen(self, spec: StageSpec) -> list[Found]:
+        """The region of the stage's choice in each slice."""
+        canvas = self.canvases.get(spec.on)
+        if spec.region is None or canvas is None:
+            return []
+        return chosen_regions(canvas, spec.region, spec.regions[spec.region])
 
     def _views(self, spec: StageSpec, boxes: list[Found] | None, *, enlarged: bool = True) -> list[View]:
         field = self.frame.image.field
@@ -129,7 +140,7 @@ class Passage:
         regions = [(looked_at(one.region, spec.look, field) if enlarged else one.region, one) for one in boxes]
         return views_of(regions, self.empty)
 
-    def _batches(self, stage: Looking, views: list[View], watch: _Stopwatch) -> Iterator[list[View]]:
+    def _batches(self, stage: Looking, views: list[View], watch: Stopwatch) -> Iterator[list[View]]:
         """The views not done yet, as many at once as the network takes; after each batch the watch has its turn."""
         now, total = self.state.now, len(views)
         self.watch.step(now.stage, now.done, total)
@@ -143,7 +154,7 @@ class Passage:
                 self.checkpoints.save(self.state, self.canvases)
             self.watch.step(now.stage, now.done, total)
 
-    def _detect(self, stage: Detect, watch: _Stopwatch) -> list[Look]:
+    def _detect(self, stage: Detect, watch: Stopwatch) -> list[Look]:
         spec, found = stage.spec, self.state.now.found
         for batch in self._batches(stage, self._views(spec, self._boxes(spec)), watch):
             found += stage.run(self.frame, (view for view, _ in batch))
@@ -151,7 +162,7 @@ class Passage:
         self.state.how[spec.name] = "found" if found else "not_found"
         return [Look(one.region, one.label, one.score) for one in found]
 
-    def _segment(self, stage: Segment | Prompt, watch: _Stopwatch) -> list[Look]:
+    def _segment(self, stage: Segment | Prompt, watch: Stopwatch) -> list[Look]:
         spec = stage.spec
         canvas = self.canvases.get(spec.name) or self._canvas(spec)
         if isinstance(stage, Prompt) and self.ask.points and spec is self.wanted:
@@ -176,7 +187,7 @@ class Passage:
             self.state.found[spec.on] = _boxes_of(canvas, spec)
         return Look(box or around(points), spec.labels[0])
 
-    def _looked(self, stage: Segment | Prompt, canvas: Canvas, watch: _Stopwatch) -> list[Look]:
+    def _looked(self, stage: Segment | Prompt, canvas: Canvas, watch: Stopwatch) -> list[Look]:
         spec, looks = stage.spec, self.state.now.looks
         # What is prompted is asked for the box itself.
         views = self._views(spec, self._boxes(spec), enlarged=isinstance(stage, Segment))
@@ -229,9 +240,10 @@ class Passage:
 
     def _keeps(self, spec: StageSpec) -> bool:
         """Whether the mask of a stage is wanted, or only its boxes."""
-        return spec is self.wanted or spec.name in self.ask.masks
+        looked_into = any(stage.regions and stage.on == spec.name for stage in self.manifest.stages)
+        return spec is self.wanted or looked_into or spec.name in self.ask.masks
 
-    def _classify(self, stage: Classify, watch: _Stopwatch) -> list[Look]:
+    def _classify(self, stage: Classify, watch: Stopwatch) -> list[Look]:
         spec, scores = stage.spec, self.state.now.scores
         boxes = self._boxes(spec)
         if boxes is not None:
@@ -264,21 +276,6 @@ class Passage:
         if canvas.parts:
             return "found"
         return "not_evaluated" if self.wanted.name in self.state.stopped else "none_found"
-
-
-class _Stopwatch:
-    """Times a stage over all the processes that worked on it."""
-
-    def __init__(self, meter: Meter, now: Progress) -> None:
-        self._meter, self._now = meter, now
-        self._start = time.perf_counter() - now.seconds
-        self._runs, self._network = meter.runs - now.runs, meter.seconds - now.network_seconds
-
-    def noted(self) -> Progress:
-        """The progress, with the time until now."""
-        self._now.seconds = time.perf_counter() - self._start
-        self._now.runs, self._now.network_seconds = self._meter.runs - self._runs, self._meter.seconds - self._network
-        return self._now
 
 
 def _boxes_of(canvas: Canvas, spec: StageSpec) -> list[Found]:

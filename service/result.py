@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.image import Mask, Point, Region
+from service.side import Side
 from service.source import Flag as Flag
 
 Status = Literal["found", "none_found", "not_evaluated"]
@@ -28,6 +29,8 @@ class Ask:
         probabilities: whether those of a volume are wanted; a picture's always come. Without them a volume leaves no
             float behind.
         masks: stages whose masks are wanted beside that of the stage asked for.
+        roi: which of their regions the stages that have a choice look at.
+        enhance: how the picture is enhanced, in the place of what the weights were trained with.
     """
 
     threshold: float | None = None
@@ -36,6 +39,8 @@ class Ask:
     points: tuple[Point, ...] = ()
     probabilities: bool = True
     masks: tuple[str, ...] = ()
+    roi: str | None = None
+    enhance: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class CascadeResult:
         patches: probabilities of a picture all over where was looked; of a volume where a label is, if asked for.
         parts: of the mask, slice by slice.
         masks: of the stages asked for that ran, by stage.
+        side: where the chest wall was found; None where the pipeline does not ask.
     """
 
     status: Status
@@ -128,3 +134,4 @@ class CascadeResult:
     flags: tuple[Flag, ...]
     parts: tuple[Part, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    side: Side | None = None

@@ -117,7 +117,9 @@ class StageSpec(Frozen):
     """One stage: what it looks at, what goes in, how its output is read.
 
     ``on`` is ``image`` or the name of an earlier stage, whose regions (of ``label``, enlarged as ``look`` says) are
-    looked at one by one. ``with`` names earlier ``map`` stages stacked behind the image.
+    looked at one by one. In the place of one label ``regions`` gives choices by name: of each slice the largest
+    connected component of these labels together is looked at, of an empty choice the whole picture; ``region`` is the
+    choice where none is asked for. ``with`` names earlier ``map`` stages stacked behind the image.
     ``on_miss`` says what happens when that earlier stage found nothing. ``labels`` are the label names of the output in
     channel order. ``exclusive``: softmax with background as a channel before them, the likeliest wins; else each label
     has its own sigmoid and counts above ``threshold``, the likeliest where several do. Components smaller than
@@ -129,6 +131,8 @@ class StageSpec(Frozen):
     on: Name = "image"
     with_: Annotated[tuple[Name, ...], Field(alias="with")] = ()
     label: Name | None = None
+    regions: dict[Name, tuple[Name, ...]] = {}
+    region: Name | None = None
     look: Look = Look()
     on_miss: Literal["whole_image", "empty", "stop"] | None = None
     input: InputSpec
@@ -151,7 +155,18 @@ class StageSpec(Frozen):
             raise ValueError(f"stage {self.name} names a label twice: {self.labels}")
         if self.on != "image" and self.on_miss is None:
             raise ValueError(f"stage {self.name} looks at {self.on} and needs on_miss")
+        self._check_regions()
         wanted = {"encoder", "decoder"} if self.kind == "prompt" else {"network"}
         if set(self.weights) != wanted:
             raise ValueError(f"stage {self.name} needs weights for {sorted(wanted)}, found {sorted(self.weights)}")
         return self
+
+    def _check_regions(self) -> None:
+        if self.region is not None and self.region not in self.regions:
+            raise ValueError(f"stage {self.name} has no region {self.region}, wanted one of {sorted(self.regions)}")
+        if not self.regions:
+            return
+        if self.region is None:
+            raise ValueError(f"stage {self.name} has regions and needs region, the one where none is asked for")
+        if self.on == "image" or self.label is not None:
+            raise ValueError(f"stage {self.name} has regions: it must look at an earlier stage, at no label of it")

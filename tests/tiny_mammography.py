@@ -26,6 +26,11 @@ BACKGROUND, ADIPOSE, PECTORAL, DENSE, LESION = 0, 70, 120, 180, 250
 # As the stage's labels have it: background first.
 LEVELS = (BACKGROUND, ADIPOSE, DENSE, PECTORAL)
 BLOCK = {"size": [SIZE, SIZE], "window": {"kind": "range", "low": 0, "high": 255}, "letterbox": True}
+ENHANCE = {"tissue": "none", "lesion": "none"}
+REGIONS = {"fibroglandular": ["fibroglandular"], "breast": ["adipose", "fibroglandular"], "full": []}
+STAGE_2 = {"regions": REGIONS, "region": "breast", "look": {"surround": 2 / SIZE}}
+# What the tests choose from, where they choose.
+CHOICES = {"enhance": ["none", "clahe", "adaptive_clahe"], "measurements": ["density"]}
 OF_TRAINING = ("recipe", "licence", "mirror", "train")
 
 Grey = NDArray[np.uint8]
@@ -42,7 +47,9 @@ def write(root: Path, **changes: Any) -> Path:
         (folder / f"{stage['name']}.onnx").write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         stage["weights"] = {"network": {"file": f"{stage['name']}.onnx", "sha256": digest, "licence": "none"}}
-        stage["input"] = BLOCK
+        stage["input"] = BLOCK | {"enhance": ENHANCE[stage["name"]]}
+    card["stages"][1] = {**card["stages"][1], **STAGE_2}
+    card["stages"][1].pop("label", None)
     (folder / "manifest.yaml").write_text(yaml.safe_dump({**card, **changes}, sort_keys=False), encoding="utf-8")
     (folder / "card.md").write_text("# Tiny mammography\n", encoding="utf-8")
     return root

@@ -21,8 +21,6 @@ from service.image import Image, Point, Region
 
 Pair = tuple[str, str]
 
-# In the contract, but none of the pipelines served so far has a use for them.
-WITHOUT_USE = frozenset({"roi", "enhance"})
 REPEATABLE = frozenset({"box", "points"})
 # Millimetres between pixels; beyond this it is a mistake of the unit.
 MAX_SPACING = 100.0
@@ -75,6 +73,7 @@ def _spacing(text: object) -> tuple[float, ...]:
     return tuple(values) if len(values) > 1 else (values[0], values[0])
 
 
+Choice = Annotated[str, Field(max_length=40, pattern=r"^[a-z][a-z0-9_]*$")]
 Box = Annotated[
     Region, BeforeValidator(_box), WithJsonSchema({"type": "string", "pattern": r"^-?\d+,-?\d+,-?\d+,-?\d+$"})
 ]
@@ -112,6 +111,18 @@ class Parameters(BaseModel):
     )
     phase: int | None = Field(None, ge=0, description="Which volume of several (time points, echoes), from 0.")
     spacing: Spacing | None = Field(None, description="Millimetres per pixel: one number, y,x or z,y,x.")
+    roi: Choice | None = Field(
+        None,
+        description="Which region a later stage looks at, where the pipeline leaves a choice: of mammography breast, "
+        "fibroglandular or full (the whole picture). What is offered stands in its manifest as regions.",
+        examples=["breast", "fibroglandular", "full"],
+    )
+    enhance: Choice | None = Field(
+        None,
+        description="How the picture is enhanced for the networks, where the pipeline leaves a choice: none, clahe or "
+        "adaptive_clahe. As the weights were trained when left out; another choice is flagged.",
+        examples=["none", "clahe", "adaptive_clahe"],
+    )
     mask_outside_region: bool = Field(
         False, description="Black out what lies outside of the ultrasound region that the file marks, text included."
     )
@@ -153,7 +164,16 @@ class Parameters(BaseModel):
         z = self.slice or 0
         boxes = tuple(box.shifted(0, 0, z) for box in self.box)
         points = tuple(replace(point, z=z) for point in self.points)
-        return engine.Request(self.pipeline, self.version, self.threshold, boxes, self.stage, points)
+        return engine.Request(
+            self.pipeline,
+            self.version,
+            self.threshold,
+            boxes,
+            self.stage,
+            points,
+            roi=self.roi,
+            enhance=self.enhance,
+        )
 
 
 KNOWN = tuple(Parameters.model_fields)
@@ -170,18 +190,25 @@ def read_parameters(pairs: Iterable[Pair]) -> Parameters:
         if text:
             given.setdefault(name, []).append(text)
     try:
-        return Parameters.model_validate({name: _value(name, texts) for name, texts in given.items()})
+        parameters = Parameters.model_validate({name: _value(name, texts) for name, texts in given.items()})
     except ValidationError as error:
         raise _readable(error) from error
+    _check_together(parameters)
+    return parameters
+
+
+def _check_together(parameters: Parameters) -> None:
+    if parameters.roi is not None and (parameters.box or parameters.points):
+        raise BadParameter(
+            f"roi={parameters.roi} beside a box or points",
+            "one or the other",
+            "What is given takes the place of the region: leave one of them out.",
+        )
 
 
 def _check_name(name: str) -> None:
     if name in KNOWN:
         return
-    if name in WITHOUT_USE:
-        raise BadParameter(
-            f"parameter {name}", "a parameter that a loaded pipeline has a use for", f"Leave {name} out."
-        )
     close = difflib.get_close_matches(name, KNOWN, 1)
     hint = f"Did you mean {close[0]}?" if close else "Leave it out."
     raise BadParameter(f"unknown parameter {name[:40]!r}", f"one of {', '.join(KNOWN)}", hint)

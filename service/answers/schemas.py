@@ -95,7 +95,7 @@ class ClassificationBody(Body):
 
 
 class MeasurementBody(Body):
-    """A by-product. ``value`` is null where it cannot be told; ``text`` says what it is and is not, or why it is not."""
+    """A by-product. ``value`` is null where it cannot be told; ``text`` says what it is and is not, or why not."""
 
     name: str
     value: float | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from service.answers.clock import Clock
 from service.answers.outputs import Format
 from service.answers.parameters import Parameters
+from service.choices import check_choices
 from service.engine import Answer, Engine
 from service.formats.limits import Limits
 from service.formats.options import Options
@@ -105,6 +106,7 @@ def _runs(name: str, milliseconds: float, runs: int) -> str:
 
 
 def _check_named(engine: Engine, parameters: Parameters) -> None:
-    """Raises UnknownPipeline before the picture is decoded."""
+    """Raises UnknownPipeline, or BadParameter for a choice it does not offer, before the picture is decoded."""
     if parameters.pipeline is not None:
-        engine.pipeline(parameters.pipeline, parameters.version)
+        loaded = engine.pipeline(parameters.pipeline, parameters.version)
+        check_choices(loaded.manifest, parameters.roi, parameters.enhance)

@@ -19,6 +19,7 @@ from service.api.limits import received
 from service.api.room import Room
 from service.api.spool import Spool
 from service.api.state import Service
+from service.choices import check_choices
 from service.engine import Engine, LoadedPipeline
 from service.errors import BadParameter, BreastCascadeError
 from service.jobs.desk import Desk
@@ -94,12 +95,19 @@ def read_wish(pairs: Sequence[Pair]) -> Wish:
 
 
 def _pipeline(engine: Engine, wish: Wish) -> LoadedPipeline | None:
-    """The pipeline that was named, or the only one; None where it is still open. Raises UnknownPipeline."""
+    """The pipeline that was named, or the only one; None where it is still open.
+
+    Raises UnknownPipeline, BadParameter for a choice that it does not offer.
+    """
     name = wish.parameters.pipeline
     if name is None:
         names = {loaded.manifest.name for loaded in engine.pipelines()}
         name = names.pop() if len(names) == 1 else None
-    return None if name is None else engine.pipeline(name, wish.parameters.version)
+    if name is None:
+        return None
+    found = engine.pipeline(name, wish.parameters.version)
+    check_choices(found.manifest, wish.parameters.roi, wish.parameters.enhance)
+    return found
 
 
 def _announced(request: Request) -> int:

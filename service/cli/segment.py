@@ -17,6 +17,7 @@ from service.answers.body import answer_body
 from service.answers.outputs import OFFERED, wanted_format
 from service.answers.parameters import read_parameters
 from service.api.state import open_engine
+from service.choices import check_choices
 from service.cli.terminal import FAILED_INPUT, stderr, stdout, table, usage
 from service.decoding.pool import Decoders
 from service.errors import InputError
@@ -57,6 +58,13 @@ def segment(
         str,
         typer.Option(metavar="MM|Y,X|Z,Y,X", help="Millimetres per pixel, in place of what the file says."),
     ] = "",
+    roi: Annotated[
+        str, typer.Option(metavar="REGION", help="Where a later stage looks, e.g. breast, fibroglandular or full.")
+    ] = "",
+    enhance: Annotated[
+        str,
+        typer.Option(metavar="METHOD", help="none, clahe or adaptive_clahe, in place of what weights learned with."),
+    ] = "",
     mask_outside_region: Annotated[
         bool, typer.Option("--mask-outside-region", help="Black out all but the ultrasound region, text included.")
     ] = False,
@@ -67,13 +75,15 @@ def segment(
     pairs = [("pipeline", pipeline), ("threshold", threshold), *(("box", one) for one in box or [])]
     pairs += (("points", one) for one in points or [])
     pairs += [("slice", slice_number), ("phase", phase), ("spacing", spacing), ("seg_type", seg_type)]
+    pairs += [("roi", roi), ("enhance", enhance)]
     pairs += [("version", version), ("stage", stage), ("mask_outside_region", "true" if mask_outside_region else "")]
     parameters = usage(lambda: read_parameters(pairs))
     wanted = usage(lambda: wanted_format(format_name, None, parameters.seg_type))
     tasks = usage(lambda: batch.plan(paths, output, wanted.suffix))
     engine = open_engine(settings)
     if parameters.pipeline:
-        usage(lambda: engine.pipeline(pipeline, parameters.version))
+        named = usage(lambda: engine.pipeline(pipeline, parameters.version))
+        usage(lambda: check_choices(named.manifest, parameters.roi, parameters.enhance))
     # A file that crashes its decoder must not end the others. As in a job nobody waits behind a long volume.
     with closing(Decoders(settings.job_decoder_bounds)) as decoders:
         outcomes = batch.run(engine, batch.Wish(parameters, wanted, settings.job_limits, decoders.read), tasks)

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import pytest
 
 from service import loading
-from service.engine import Engine, Request, software
+from service.engine import Engine, Request
 from service.errors import BadParameter, UnknownPipeline, UnusableImage, WeightsError
 from service.image import Region
 from service.network import BATCH, CUDA, Device
+from service.provenance import software
 from service.source import Flag
 from tests import tiny_pipeline
 from tests.fakes import picture, square
