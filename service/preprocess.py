@@ -77,21 +77,23 @@ def windowed(voxels: NDArray[Any], window: Window, source: np.dtype[Any] | None 
     """
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise UnusableImage("values that are not finite", "finite values", "Replace NaN and infinite values.")
-    low, high = _dtype_range(source or voxels.dtype) if window.kind == "full" else _limits(voxels, window)
+    low, high = _dtype_range(source or voxels.dtype) if window.kind == "full" else limits(voxels, window)
     if high <= low:
         return np.zeros(voxels.shape, np.float32)
     if voxels.dtype == np.uint8:
         # 256 levels are scaled instead of every pixel, to the same values.
-        return np.asarray(_scaled(LEVELS, low, high)[voxels])
-    return _scaled(voxels, low, high)
+        return np.asarray(scaled(LEVELS, low, high)[voxels])
+    return scaled(voxels, low, high)
 
 
-def _scaled(voxels: NDArray[Any], low: float, high: float) -> Float:
-    scaled = (voxels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    return np.clip(scaled, 0, 1, out=scaled)
+def scaled(voxels: NDArray[Any], low: float, high: float) -> Float:
+    """Voxels of any shape as 0 to 1 between the ends of a window, ``low`` below ``high``."""
+    unit = (voxels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    return np.clip(unit, 0, 1, out=unit)
 
 
-def _limits(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
+def limits(voxels: NDArray[Any], window: Window) -> tuple[float, float]:
+    """The ends of a window over all of ``voxels``; not of the kind ``full``."""
     if window.kind == "range":
         return window.low, window.high
     if voxels.dtype == np.uint8:

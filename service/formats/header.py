@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 # Numbers per pixel by colour type, and the passes of an interlaced PNG: first column, first row, steps. PNG 1.2, 2.6.
@@ -29,19 +30,16 @@ def webp_canvas(content: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def png_chunks(content: bytes) -> list[memoryview]:
-    """Chunks of a PNG with length, name and checksum, not copied, up to IEND or to the first that is not whole."""
-    chunks: list[memoryview] = []
-    whole = memoryview(content)
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each chunk of a PNG, with its length and checksum, up to IEND or the first not whole."""
     at, name = len(PNG_MAGIC), b""
     while name != b"IEND" and at < len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")
         if end > len(content):
             break
         name = content[at + 4 : at + 8]
-        chunks.append(whole[at:end])
+        yield name, at, end
         at = end
-    return chunks
 
 
 def bare_png(content: bytes) -> bytes:
@@ -49,19 +47,19 @@ def bare_png(content: bytes) -> bytes:
 
     For decoders that trust what other chunks declare: OpenCV sets aside the length a chunk claims, up to 4 GiB.
     """
-    kept = (chunk for chunk in png_chunks(content) if chunk[4:8] in (b"IHDR", b"IDAT", b"IEND"))
+    kept = (content[at:end] for name, at, end in png_chunks(content) if name in (b"IHDR", b"IDAT", b"IEND"))
     return PNG_MAGIC + b"".join(kept)
 
 
 def png_rows_cut(content: bytes) -> bool:
     """Whether the pixels of a whole PNG inflate to fewer rows than it declares; decoders leave the others black."""
-    header: tuple[int, ...] = struct.unpack(">IIBBBBB", png_chunks(content)[0][8:21])
+    header: tuple[int, ...] = struct.unpack_from(">IIBBBBB", content, len(PNG_MAGIC) + 8)
     width, height, depth, colour, _, _, interlaced = header
     bits = depth * PNG_SAMPLES[colour]
     passes = ADAM_7 if interlaced else ((0, 0, 1, 1),)
     sides = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes)
     wanted = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sides if columns > 0 and rows > 0)
-    data = b"".join(chunk[8:-4] for chunk in png_chunks(content) if chunk[4:8] == b"IDAT")
+    data = b"".join(content[at + 8 : end - 4] for name, at, end in png_chunks(content) if name == b"IDAT")
     return _inflated(data, wanted) < wanted
 
 
@@ -87,7 +85,7 @@ def jpeg_scans(content: bytes) -> int:
 def cut_short(content: bytes, kind: str) -> bool:
     """Whether the end of a file of that kind is missing, as far as its frame shows."""
     if kind == "png":
-        return not any(chunk[4:8] == b"IEND" for chunk in png_chunks(content)[-1:])
+        return all(name != b"IEND" for name, _, _ in png_chunks(content))
     if kind == "jpeg":
         return content.rfind(b"\xff\xd9") < 0
     if kind == "webp":

@@ -110,7 +110,7 @@ def _without_alpha(pixels: Pixels) -> Noted:
 
 
 def _sixteen_bit(picture: Pillow.Image) -> Noted:
-    pixels = np.asarray(picture).astype(np.uint16)
+    pixels = np.asarray(picture).astype(np.uint16, copy=False)
     notes = ["16-bit kept"]
     if _tag(picture, PHOTOMETRIC, None) == WHITE_IS_ZERO:
         # Pillow turns 8-bit files of this kind itself, 16-bit ones not.

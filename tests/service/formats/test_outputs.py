@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from service.errors import BadParameter
 from service.formats.mask_png import encode_mask
-from service.formats.overlay import encode_overlay, shown
+from service.formats.overlay import encode_overlay, shown, tinted
 from service.formats.polygons import polygon_document
 from service.formats.probability import encode_probability
 from service.image import Image, Mask, Region
+from service.manifest import Window
+from service.preprocess import windowed
 from service.result import Patch
 from tests.service.formats.pictures import LABELS, gradient, mask_of, opened
 
@@ -199,3 +201,22 @@ def test_polygons_of_a_volume_name_their_slice() -> None:
     assert [one["slice"] for one in document["lesion"]] == [0, 2]
     (alone,) = polygon_document(mask_of(blob()))["lesion"]
     assert document["lesion"][1] == {"slice": 2, **alone}
+
+
+@pytest.mark.parametrize("kind", ["flat", "narrow", "wide"])
+def test_sixteen_bits_looked_up_are_those_computed(kind: str) -> None:
+    top = {"flat": 1, "narrow": 40, "wide": 65536}[kind]
+    pixels = np.random.default_rng(0).integers(0, top, (31, 47, 1), np.uint16)
+    computed = np.rint(windowed(pixels, Window()) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(shown(pixels), np.repeat(computed, 3, axis=2))
+
+
+@given(opacity=st.floats(0, 1), seed=st.integers(0, 1000))
+def test_labels_are_mixed_with_the_picture_pixel_by_pixel(opacity: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    picture, colours = random.integers(0, 256, (12, 14, 3), np.uint8), random.integers(0, 256, (256, 3), np.uint8)
+    plane = np.zeros((12, 14), np.uint8)
+    plane[2:9, 3:11] = random.choice(np.array([0, 1, 2, 255], np.uint8), (7, 8))
+    mixed = np.rint(picture * (1 - opacity) + colours[plane] * opacity)
+    wanted = np.where(plane[..., None] > 0, mixed, picture)
+    np.testing.assert_array_equal(tinted(picture.copy(), plane, colours, opacity), wanted)

@@ -23,7 +23,9 @@ def planes(draw: st.DrawFn) -> np.ndarray[Any, np.dtype[np.bool_]]:
     height, width = draw(st.integers(1, 23)), draw(st.integers(1, 23))
     bits = draw(st.binary(min_size=height * width, max_size=height * width))
     level = draw(st.sampled_from([0, 1, 128, 254, 255]))
-    return (np.frombuffer(bits, np.uint8) > level).reshape(height, width)
+    plane = (np.frombuffer(bits, np.uint8) > level).reshape(height, width)
+    left, right = draw(st.integers(0, width)), draw(st.integers(0, width))
+    return plane & (np.arange(width) >= left) & (np.arange(width) < max(right, width // 2))
 
 
 @given(planes())
