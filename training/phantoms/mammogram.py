@@ -34,9 +34,9 @@ Look = Literal["film", "digital"]
 LABELS = ("background", "adipose", "fibroglandular", "pectoral muscle")
 SMALLEST = 160  # pixels; below it nothing of the texture is left
 # Grey values where the breast is thickest; glands and muscle lie above fat by the second and third.
-FAT, GLAND_ABOVE, MUSCLE_ABOVE = (88.0, 128.0), (32.0, 88.0), (66.0, 118.0)
+FAT, GLAND_ABOVE, MUSCLE_ABOVE = (96.0, 148.0), (34.0, 88.0), (74.0, 135.0)
 BRIGHTEST = 240.0
-AIR: Mapping[Look, tuple[float, float]] = {"film": (3.0, 20.0), "digital": (0.0, 1.5)}
+AIR: Mapping[Look, tuple[float, float]] = {"film": (2.0, 18.0), "digital": (0.0, 1.5)}
 MASSES, CLUSTERS = (0.4, 0.45, 0.15), (0.85, 0.15)  # how likely 0, 1, 2 masses and 0, 1 clusters are
 DENSITY_NAMES: tuple[Density, ...] = get_args(Density)
 

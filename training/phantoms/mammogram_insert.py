@@ -26,6 +26,7 @@ Ranges = MassRanges | ClusterRanges
 CLEARANCE = 1.04  # of a finding's radius, that fit between its centre and what is forbidden
 FADE = 3.0  # pixels over which spicules and halo fade before what is forbidden
 DISTANT = 0.1  # of the height: broad structure, which a mass hides less than fine structure
+LARGEST = 2.2  # diameters, of the widest room there is: larger ones need not be tried
 DEEPEST = 2.0  # grey levels of 255 beyond black and white at which the film's curve ends
 
 
@@ -118,7 +119,7 @@ def _room(allowed: Plane) -> Field:
 
 def _fitting(span: tuple[float, float], room: Field, ranges: Ranges, rng: np.random.Generator) -> Finding:
     """A finding of a diameter from ``span``; smaller ones are tried while it has no room."""
-    least, most = span
+    least, most = span[0], max(span[0], min(span[1], LARGEST * float(room.max())))
     for _ in range(12):
         diameter = drawn(rng, (least, most))
         if isinstance(ranges, MassRanges):

@@ -21,10 +21,10 @@ def film_marks(picture: Grey, inside: Plane, text: str, rng: np.random.Generator
     picture = picture.copy()
     if rng.random() < 0.7:
         _paste(picture, inside, _lead_marker(text, len(picture), rng), rng)
-    if rng.random() < 0.3:
+    if rng.random() < 0.12:
         _paste(picture, inside, _plate(len(picture), rng), rng)
     _dust(picture, rng)
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         _frame(picture, rng)
     return picture
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +18,12 @@ from training.datasets.unified_csv import TABLE, Entry
 from training.datasets.unified_csv import write as write_unified
 from training.phantoms.mammogram import Mammogram, Wish, lesion_mask, mammogram_phantom
 from training.phantoms.mammogram_findings import ClusterRanges, MassRanges
-from training.phantoms.mammogram_insert import Inserted, Where, insert
+from training.phantoms.mammogram_insert import Inserted, Ranges, Where, insert
 from training.phantoms.sets import fold_of, part_of, save_picture, stem, wished, write_table
 
 LEVEL_OF = {label: grey for grey, label in tissue.GREYS.items()}
 WIDTHS = (460, 620)  # for a height of 960, as films are cut
+RANGES: Mapping[str, Ranges] = {"mass": MassRanges(), "calcifications": ClusterRanges()}
 PECTORAL = tissue.LABELS.index("pectoral muscle")
 
 
@@ -61,46 +63,51 @@ def _saved(phantom: Mammogram, folder: Path, seed: int) -> tuple[dict[str, Any],
     return row, entry
 
 
-def write_inserted(
-    folder: Path,
-    seeds: Iterable[int],
-    data: str,
-    dataset: str = "training.datasets.tissue",
-    kind: Literal["mass", "calcifications"] = "mass",
-    count: int = 1,
-) -> Path:
-    """Real mammograms with simulated findings: ``unified.csv`` for the reader of lesions.
+@dataclass(frozen=True)
+class Insertion:
+    """What is put into which real pictures.
 
-    The real pictures are taken in turn, seed by seed. A picture keeps its patient and its side of the split: what comes
-    from fold 0 is test, all else train. Lesions that the data set itself outlines are left in the truth; muscle, where
-    it outlines tissue, stays clear.
-
-    Args:
-        folder: to write to.
-        seeds: one for each picture.
+    Attributes:
         data: folder of the real data set.
         dataset: its module, or another that lists cases of grey pictures.
-        kind: of the findings.
+        kind: of the findings, ``mass`` or ``calcifications``.
         count: of findings in each picture.
+    """
+
+    data: str = "."
+    dataset: str = "training.datasets.tissue"
+    kind: Literal["mass", "calcifications"] = "mass"
+    count: int = 1
+
+
+def write_inserted(folder: Path, seeds: Iterable[int], **wish: Any) -> Path:
+    """Real mammograms with simulated findings: ``unified.csv`` for the reader of lesions.
+
+    ``wish`` holds fields of `Insertion`. The real pictures are taken in turn, seed by seed. A picture keeps its patient
+    and its side of the split: what comes from fold 0 is test, all else train. Lesions that the data set itself outlines
+    stay in the truth; muscle, where it outlines tissue, stays clear.
 
     Raises:
-        ValueError: no case, no seed, another kind, or no room in a picture.
+        ValueError: no case, no seed, another option, or no room in a picture.
     """
-    if kind not in ("mass", "calcifications") or count < 1:
-        raise ValueError(f"Found {count} findings of kind {kind!r}; wanted 1 or more of mass or calcifications.")
-    cases: list[Case] = import_module(dataset).cases(Path(data))
+    wanted = wished(Insertion, wish)
+    if wanted.kind not in RANGES or wanted.count < 1:
+        raise ValueError(
+            f"Found {wanted.count} findings of kind {wanted.kind!r}; wanted 1 or more of {', '.join(RANGES)}. Mend it."
+        )
+    cases: list[Case] = import_module(wanted.dataset).cases(Path(wanted.data))
     if not cases:
-        raise ValueError(f"Found no case in {data}; wanted one or more. Give the folder of {dataset}.")
-    entries = [_saved_insertion(cases[seed % len(cases)], folder, seed, kind, count) for seed in seeds]
+        raise ValueError(f"Found no case in {wanted.data}; wanted one or more. Give the folder of {wanted.dataset}.")
+    entries = [_saved_insertion(cases[seed % len(cases)], folder, seed, wanted) for seed in seeds]
     if not entries:
         raise ValueError(f"Found no phantom for {folder / TABLE}; wanted one or more. Ask for more.")
     write_unified(entries, folder / TABLE)
     return folder
 
 
-def _saved_insertion(case: Case, folder: Path, seed: int, kind: str, count: int) -> Entry:
+def _saved_insertion(case: Case, folder: Path, seed: int, wanted: Insertion) -> Entry:
     picture, given = eight_bits(case.read_image()), case.read_mask()
-    truth, findings = _inserted(picture, given, kind, (count, np.random.default_rng(seed)))
+    truth, findings = _inserted(picture, given, wanted, np.random.default_rng(seed))
     name = f"{stem('inserted', seed)}_{case.name}"
     facts = {
         "phantom": "yes",
@@ -115,17 +122,16 @@ def _saved_insertion(case: Case, folder: Path, seed: int, kind: str, count: int)
 
 
 def _inserted(
-    picture: NDArray[np.uint8], given: NDArray[np.uint8], kind: str, how: tuple[int, np.random.Generator]
+    picture: NDArray[np.uint8], given: NDArray[np.uint8], wanted: Insertion, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], list[Inserted]]:
     """0/1 truth and the findings one after the other, each in the picture that the one before left."""
-    count, rng = how
     tissues = int(given.max()) > 1
     taken = given == PECTORAL if tissues else given > 0
     truth = np.zeros_like(given) if tissues else given.copy()
     findings: list[Inserted] = []
-    for _ in range(count):
+    for _ in range(wanted.count):
         where = Where(breast=given > 0 if tissues else None, forbidden=taken)
-        findings.append(insert(picture, rng, MassRanges() if kind == "mass" else ClusterRanges(), where))
+        findings.append(insert(picture, rng, RANGES[wanted.kind], where))
         picture, taken = findings[-1].image, taken | (findings[-1].region > 0)
         truth |= findings[-1].region
     return truth, findings

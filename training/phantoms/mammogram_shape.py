@@ -159,5 +159,5 @@ def _strip(size: tuple[int, int], rng: np.random.Generator) -> tuple[Field, Plan
 def _muscle(inward: Field, rng: np.random.Generator) -> tuple[Field, Plane]:
     """Muscle where ``inward`` is above 0: steep at its border, then slowly thicker."""
     steep = smoothstep(np.asarray(inward / rng.uniform(0.04, 0.14) + 0.5, np.float32))
-    share = steep * (rng.uniform(0.62, 0.85) + 0.4 * np.clip(inward, 0, 1))
+    share = steep * (rng.uniform(0.6, 0.85) + 0.55 * np.clip(inward, 0, 1))
     return blurred(np.asarray(share, np.float32), 1.2), np.asarray(inward > 0)

@@ -114,7 +114,7 @@ def gland_texture(glands: Glands, shape: Shape, rng: np.random.Generator) -> Fie
     edge *= np.clip(1.35 * close, 0.12 * close, 1)
     cloud = fractal(rng, size, rng.uniform(3.0, 3.5), 0.25)
     holes = smoothstep(np.asarray(smooth(rng, size, (height / 40, height / 40)) - rng.uniform(0.4, 1.4), np.float32))
-    inside = 0.92 + rng.uniform(0.12, 0.22) * cloud + rng.uniform(0.12, 0.26) * web - 0.4 * holes
+    inside = 0.92 + rng.uniform(0.12, 0.22) * cloud + rng.uniform(0.1, 0.21) * web - 0.4 * holes
     return np.asarray(edge * np.clip(inside, 0.12, 1.9), np.float32)
 
 

@@ -169,7 +169,7 @@ def _tissue(within: Body, grid: Grid, rng: np.random.Generator) -> _Tissue:
         "muscle": 1 + 0.16 * coarse + 0.1 * fine,
         "heart": 1 + 0.07 * coarse + 0.1 * broad,
         "liver": 1 + 0.05 * coarse,
-        "lung": 1 + np.clip(fine - 0.8, 0, 3),
+        "lung": 1 + 5 * np.clip(fine - 1.1, 0, 2),
     }
     foci = np.clip(0.75 + drawn(rng, (0.2, 0.7)) * grid.noise(rng, 4.5), 0, 2.5)
     return _Tissue(

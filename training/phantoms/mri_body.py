@@ -114,10 +114,10 @@ class Body:
 def body(subject: Woman, grid: Grid, rng: np.random.Generator) -> Body:
     """Fill the grid with what there is of the woman."""
     at = subject.upright(grid)
-    each = [one.inward(at) + _nipple(one, at) for one in subject.breasts]
+    each = [_mound(one, at) for one in subject.breasts]
     mounds = np.maximum(each[0], each[1])
     wander = 1.6 * grid.noise(rng, 14.0)
-    depth = _joined(subject.torso.inward(at), mounds, 9.0) + wander
+    depth = joined(subject.torso.inward(at), mounds, 14.0) + wander
     cage = subject.cage.inward(at) + 1.5 * grid.noise(rng, 18.0) + _pectoral(at)
     breast = np.asarray(np.minimum(np.minimum(mounds + wander, depth), -cage - 2), np.float32)
     layers = _layers(subject, (depth, cage, breast), grid, rng)
@@ -132,6 +132,14 @@ def _pectoral(at: tuple[Field, Field, Field]) -> Field:
     return np.asarray(0.16 * np.clip(at[2] + 10, 0, 80) * beside, np.float32)
 
 
+def _mound(one: Ellipsoid, at: tuple[Field, Field, Field]) -> Field:
+    """mm inside a breast with its nipple: rounder below, running out flatter towards the collar bone."""
+    x, y, z = one.centre
+    across, reach, high = one.radii
+    above = Ellipsoid((x, y, z + 0.55 * high), (0.8 * across, 0.55 * reach, 0.85 * high))
+    return joined(one.inward(at) + _nipple(one, at), above.inward(at), 14.0)
+
+
 def _nipple(one: Ellipsoid, at: tuple[Field, Field, Field]) -> Field:
     """A bump at the front of a breast, mm."""
     tip = one.centre[1] - one.radii[1]
@@ -139,7 +147,7 @@ def _nipple(one: Ellipsoid, at: tuple[Field, Field, Field]) -> Field:
     return np.asarray(6 * np.exp(-away / (2 * 5.0**2)), np.float32)
 
 
-def _joined(one: Field, other: Field, round_off: float) -> Field:
+def joined(one: Field, other: Field, round_off: float) -> Field:
     """Inside of either, the crease between them rounded off over some mm."""
     mixed = np.clip(0.5 + 0.5 * (one - other) / round_off, 0, 1)
     return np.asarray(other + (one - other) * mixed + round_off * mixed * (1 - mixed) * 0.6, np.float32)
@@ -175,9 +183,8 @@ def _gland(subject: Woman, depth: Field, breast: Field, drawing: tuple[Grid, np.
         out = ((across / (0.62 * one.radii[0])) ** 2 + (up / (0.6 * one.radii[2])) ** 2) + front**2
         np.maximum(score, -np.sqrt(out), out=score)
     # Strands run from front to back, so noise is longer along y.
-    score += rng.uniform(0.35, 0.6) * grid.noise(rng, (8.0, 13.0, 8.0)) + rng.uniform(0.2, 0.5) * grid.noise(
-        rng, (2.6, 6.0, 2.6)
-    )
+    for strength, width in (((0.3, 0.55), 7.0), ((0.2, 0.45), 2.8), ((0.08, 0.3), 1.4)):
+        score += drawn(rng, strength) * grid.noise(rng, (width, 1.9 * width, width))
     score -= 2.0 * np.exp(-np.clip(depth, 0, None) / rng.uniform(3, 8))
     room = breast > 2
     limit = np.quantile(score[room][::7], 1 - subject.density) if room.any() else np.inf

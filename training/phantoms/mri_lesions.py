@@ -182,9 +182,9 @@ def _clumps(turned: Field, rng: np.random.Generator) -> Field:
 def _waves(turned: Field, pitch: float, rng: np.random.Generator) -> Field:
     """Noise of about unit deviation inside a lesion of radius 1."""
     total = np.zeros(turned.shape[1:], np.float32)
-    for _ in range(14):
+    for _ in range(WAVES):
         total += np.cos(np.tensordot(rng.normal(0, pitch, 3), turned, axes=1) + rng.uniform(0, 2 * np.pi))
-    return np.asarray(total * np.sqrt(2 / 14), np.float32)
+    return np.asarray(total * np.sqrt(2 / WAVES), np.float32)
 
 
 def enhancement(lesion: Lesion, progress: float) -> float:

@@ -13,7 +13,7 @@ from training.phantoms.mri_grid import Grid
 from training.phantoms.texture import Field, drawn
 
 Counts = NDArray[np.uint16]
-NOISE = (0.008, 0.035)  # deviation as a share of the brightest coil's signal of 1
+NOISE = (0.008, 0.045)  # deviation as a share of the brightest coil's signal of 1
 MOTION = (0.0, 0.6)  # voxels in the plane between two time points
 SHARPNESS = (0.3, 0.75)  # pixels of blur in the plane
 GHOST = (0.0, 0.03)  # of pulsating blood's signal
