@@ -145,11 +145,13 @@ def mri(
     """
     from importlib import import_module
 
-    from training.prepare.mri import MriOptions, prepare_mri
+    from training.prepare.mri import BROKEN, MriOptions, prepare_mri
 
     exams = import_module(f"training.datasets.{layout.value}").exams(data, **dict(map(_pair, option or [])))
     options = MriOptions(size=size, letterbox=not stretch, policy=slices, subtraction=subtraction)
-    typer.echo(prepare_mri(exams, out, options, skip_broken=skip_broken, progress=_counted))
+    table = prepare_mri(exams, out, options, skip_broken=skip_broken, progress=_counted)
+    _tell_skipped(out / BROKEN, len(exams))
+    typer.echo(table)
 
 
 @app.command()
@@ -219,6 +221,17 @@ def _pair(text: str) -> tuple[str, Any]:
     if not name or not equals:
         raise typer.BadParameter(f"found {text!r}, wanted NAME=VALUE", param_hint="--option")
     return name, read_yaml(value)
+
+
+def _tell_skipped(path: Path, volumes: int) -> None:
+    """What was left out, in one line for each volume on stderr."""
+    from training.datasets.tables import csv_rows
+
+    rows = csv_rows(path, ("exam", "problem")) if path.is_file() else []
+    for row in rows:
+        typer.echo(f"Left out {row['exam']}: {row['problem']}", err=True)
+    if rows:
+        typer.echo(f"Left out {len(rows)} of {volumes} volumes, listed in {path}.", err=True)
 
 
 def _counted(cases: Sequence[Item]) -> Iterable[Item]:

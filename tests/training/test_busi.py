@@ -111,6 +111,23 @@ def test_a_missing_mask_names_the_file_that_is_wanted(root: Path) -> None:
         busi.cases(root)
 
 
+@pytest.mark.parametrize(
+    ("mask", "text"),
+    [
+        (np.full((20, 30), 255, np.uint8), r"Found 20 x 30 .*benign \(7\)_mask.png; wanted .* as .*benign \(7\).png"),
+        (None, r"Found grey 77 in .*benign \(7\)_mask.png; wanted only 0, 255. Declare these values or mend the mask"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_told_when_it_is_read(root: Path, mask: np.ndarray | None, text: str) -> None:
+    drawn = phantom(1, "benign")
+    path = write_case(root, "benign", 7, drawn.image, drawn.mask)
+    odd = np.where(drawn.mask > 0, np.uint8(77), np.uint8(255)) if mask is None else mask
+    cv2.imwrite(str(path.with_name("benign (7)_mask.png")), odd)
+    (case,) = busi.cases(root)
+    with pytest.raises(ValueError, match=text):
+        case.read_mask()
+
+
 def test_a_file_that_is_no_picture_is_named(root: Path) -> None:
     path = write_case(root, "benign", 7, phantom(1, "benign").image, _blob((10, 10, 20, 20)))
     path.write_text("no picture")

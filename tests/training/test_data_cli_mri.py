@@ -42,7 +42,10 @@ def test_an_exam_without_its_mask_is_skipped_as_any_broken_one(tmp_path: Path) -
     call = ["prepare", "mri", "mama_mia", "--data", str(source), "-o", str(tmp_path / "out"), "--size", "32"]
     result = CliRunner().invoke(app, call)
     assert "Found 1 of 2 volumes broken, the first: Found no B.nii.gz" in str(result.exception)
-    assert CliRunner().invoke(app, [*call, "--skip-broken"]).exit_code == 0
+    skipped = CliRunner().invoke(app, [*call, "--skip-broken"])
+    assert (skipped.exit_code, skipped.stdout.splitlines()[-1]) == (0, str(tmp_path / "out" / "manifest.csv"))
+    assert "Left out B: Found no B.nii.gz in" in skipped.stderr
+    assert f"Left out 1 of 2 volumes, listed in {tmp_path / 'out' / 'broken.csv'}." in skipped.stderr
     assert "Found no B.nii.gz" in (tmp_path / "out" / "broken.csv").read_text(encoding="utf-8")
 
 

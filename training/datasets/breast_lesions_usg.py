@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.datasets.case import Case
+from training.datasets.case import Case, unique_cases
 from training.datasets.grouping import FOLDS, assign_folds
 from training.datasets.masks import AlphaLesion
 from training.datasets.pictures import SUFFIXES, grey_picture
@@ -43,11 +43,11 @@ def cases(root: Path) -> list[Case]:
     """
     rows = sheet_rows(_sheet(root), COLUMNS)
     folder = _Folder(root, {path.name: path for path in _pictures(root)})
-    names = [f"case{int(float(row['CaseID'])):03d}" for row in rows]
+    names = [_name(row) for row in rows]
     categories = [_category(row, name) for row, name in zip(rows, names, strict=True)]
     folds = assign_folds(names, categories, FOLDS)
     made = zip(rows, names, categories, folds, strict=True)
-    return sorted((_case(folder, *one) for one in made), key=lambda case: case.name)
+    return unique_cases(_case(folder, *one) for one in made)
 
 
 def _sheet(root: Path) -> Path:
@@ -68,6 +68,15 @@ def _pictures(root: Path) -> list[Path]:
             raise ValueError(f"Found {path} and {found[path.name]}; wanted each name once. Remove one of the copies.")
         found[path.name] = path
     return list(found.values())
+
+
+def _name(row: Row) -> str:
+    try:
+        return f"case{int(float(row['CaseID'])):03d}"
+    except ValueError as error:
+        raise ValueError(
+            f"Found CaseID {row['CaseID']!r} of {row['Image_filename']}; wanted a number. Mend the clinical sheet."
+        ) from error
 
 
 def _category(row: Row, name: str) -> str:

@@ -16,10 +16,9 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
 
-from training.datasets.case import Case, read_grey
+from training.datasets.case import Case, read_grey, unique_cases
 from training.datasets.grouping import assign_folds, near_duplicate_groups
 from training.datasets.masks import Lesion
 from training.datasets.pictures import SUFFIXES, unique_stems
@@ -39,23 +38,13 @@ def cases(root: Path) -> list[Case]:
     Raises FileNotFoundError when neither layout is there, ValueError when two files or two pictures share a name.
     """
     if (root / "index.csv").is_file():
-        return _named(_indexed(root))
+        return unique_cases(_indexed(root))
     if all((root / category).is_dir() for category in CLASSES):
-        return _named(_public(root))
+        return unique_cases(_public(root))
     raise FileNotFoundError(
         f"Found neither index.csv nor the folders {', '.join(CLASSES)} in {root}; wanted one of the two layouts. "
         "Give the folder Dataset_BUSI_with_GT."
     )
-
-
-def _named(cases: Iterable[Case]) -> list[Case]:
-    found = sorted(cases, key=lambda case: case.name)
-    for one, other in pairwise(found):
-        if one.name == other.name:
-            raise ValueError(
-                f"Found {one.image} and {other.image}; wanted one picture named {one.name}. Remove or rename one."
-            )
-    return found
 
 
 def _indexed(root: Path) -> Iterable[Case]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,17 @@ def merged_masks(case: Case) -> Labels:
     """Union of the case's mask files, uint8 0 or 1 (height, width)."""
     masks = [read_grey(path) > 0 for path in case.masks]
     return np.logical_or.reduce(masks).astype(np.uint8)
+
+
+def unique_cases(cases: Iterable[Case]) -> list[Case]:
+    """The cases, sorted by name. Raises ValueError when two have one name: nobody could tell their results apart."""
+    found = sorted(cases, key=lambda case: case.name)
+    for one, other in pairwise(found):
+        if one.name == other.name:
+            raise ValueError(
+                f"Found {one.image} and {other.image}; wanted one picture named {one.name}. Remove or rename one."
+            )
+    return found
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.datasets.case import Case
+from training.datasets.case import Case, unique_cases
 from training.datasets.cbis_files import Files
 from training.datasets.grouping import FOLDS, assign_folds, official_folds
 from training.datasets.masks import Boxes, Lesion
@@ -85,7 +85,7 @@ def cases(
         no_official(root, official=official)
         rows = csv_rows(root / "index.csv", BOX_COLUMNS)
         shape = Shape(outline, aspect)
-        return sorted((_boxed(root, row, shape) for row in rows), key=lambda case: case.name)
+        return unique_cases(_boxed(root, row, shape) for row in rows)
     films = _films(root, lists)
     names = sorted(films)
     groups, categories = [films[name].patient for name in names], [films[name].category for name in names]

@@ -38,27 +38,56 @@ class Box:
     instances: tuple[int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The rows of each patient in the table of boxes."""
+
+    path: Path
+    rows: dict[str, list[Row]]
+
+    def box(self, patient: str) -> Box:
+        """The patient's one box. Raises FileNotFoundError without a row, ValueError for two or for one not filled."""
+        rows = self.rows.get(patient, [])
+        if not rows:
+            raise FileNotFoundError(
+                f"Found no box of {patient} in {self.path}; wanted a row. Add it or leave the patient out."
+            )
+        if len(rows) > 1:
+            raise ValueError(f"Found {len(rows)} boxes of {patient} in {self.path}; wanted one. Remove the others.")
+        try:
+            return _box(rows[0])
+        except ValueError as error:
+            cells = ", ".join(rows[0][_column(name)] or "nothing" for name in SIDES)
+            raise ValueError(
+                f"Found the sides {cells} of {patient} in {self.path}; wanted six whole numbers. Mend the row."
+            ) from error
+
+
 def exams(root: Path) -> list[Exam]:
-    """The first pass after contrast of each patient that has a box, sorted by name.
+    """The first pass after contrast of each patient, sorted by name.
+
+    A patient who lacks it or a box, or has two, is told when the exam is read, so that others can be used.
 
     Raises:
-        FileNotFoundError: no series, no table of boxes, or a patient with a box but without a first pass.
-        ValueError: two series could be the first pass, or a table without its columns.
+        FileNotFoundError: no series, or no table of boxes.
+        ValueError: a table without its columns.
     """
     series = [header for header in find_series(root) if header.modality == "MR"]
     patients = sorted({header.patient for header in series})
-    boxes = _boxes(root, patients)
-    found = (_exam(patient, [one for one in series if one.patient == patient], boxes) for patient in patients)
-    return unique_names((exam for exam in found if exam), root)
+    table = _table(root, patients)
+    files = {patient: [one for one in series if one.patient == patient] for patient in patients}
+    return unique_names((_exam(patient, files[patient], table) for patient in patients), root)
 
 
-def _exam(patient: str, series: Sequence[SeriesHeader], boxes: dict[str, Box]) -> Exam | None:
-    if patient not in boxes:
-        return None
+def _exam(patient: str, series: Sequence[SeriesHeader], table: Table) -> Exam:
+    return Exam(patient, patient, partial(_read, patient, series, table), truth="boxes")
+
+
+def _read(patient: str, series: Sequence[SeriesHeader], table: Table, subtraction: bool) -> Scan:
+    box = table.box(patient)
     after = _one(series, AFTER, patient, "first pass after contrast")
     before = [header.folder for header in series if BEFORE.search(header.description)]
-    reader = partial(_scan, after.folder, before[0] if len(before) == 1 else None, boxes[patient])
-    return Exam(patient, patient, reader, truth="boxes")
+    return _scan(after.folder, before[0] if len(before) == 1 else None, box, subtraction)
 
 
 def _one(series: Sequence[SeriesHeader], pattern: re.Pattern[str], patient: str, what: str) -> SeriesHeader:
@@ -94,7 +123,7 @@ def _filled(series: Series, box: Box) -> np.ndarray[tuple[int, ...], np.dtype[np
     return mask
 
 
-def _boxes(root: Path, patients: Sequence[str]) -> dict[str, Box]:
+def _table(root: Path, patients: Sequence[str]) -> Table:
     tables = sorted(path for path in root.rglob("*") if path.name.lower() in TABLES)
     if len(tables) != 1:
         raise FileNotFoundError(
@@ -103,7 +132,10 @@ def _boxes(root: Path, patients: Sequence[str]) -> dict[str, Box]:
     rows = _rows(tables[0])
     if (len(rows) > 1 or len(patients) > 1) and not all("patientid" in row for row in rows):
         raise ValueError(f"Found no column Patient ID in {tables[0]}; wanted to know whose boxes these are. Add it.")
-    return {row.get("patientid", patients[0]): _box(row) for row in rows}
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.get("patientid", patients[0]), []).append(row)
+    return Table(tables[0], found)
 
 
 def _rows(path: Path) -> list[Row]:

@@ -21,6 +21,7 @@ from training.volume import read_nifti
 
 SPLITS = "train_test_splits.csv"
 BEFORE = 0
+PAIR = ("image.nii", "image.nii.gz", "mask.nii", "mask.nii.gz")
 COLUMNS: dict[str, Official] = {"train_split": "train", "test_split": "test"}
 
 
@@ -33,12 +34,13 @@ def exams(root: Path, phase: int = 1, segmentations: str = "expert") -> list[Exa
         segmentations: folder of the masks, ``expert`` or ``automatic``.
 
     Raises:
-        FileNotFoundError: neither layout is there, or an image is missing; a mask, when its exam is read.
-        ValueError: two files for one volume, two exams with one name, or a split file without its columns.
+        FileNotFoundError: neither layout is there; when an exam is read, its image or mask is missing.
+        ValueError: two exams with one name, a split file without its columns; when an exam is read, two files for one
+            volume.
     """
     images = _child(root, "images")
     if images is None:
-        return unique_names((_pair(folder) for folder in _folders(root) if _volume(folder, "image")), root)
+        return unique_names((_pair(folder) for folder in _folders(root) if _holds_pair(folder)), root)
     masks = _child(_child(root, "segmentations"), segmentations)
     if masks is None:
         raise FileNotFoundError(f"Found no folder segmentations/{segmentations} in {root}; wanted the masks. Add it.")
@@ -48,24 +50,31 @@ def exams(root: Path, phase: int = 1, segmentations: str = "expert") -> list[Exa
 
 def _exam(folder: Path, masks: Path, phase: int, official: dict[str, Official]) -> Exam:
     name = folder.name.upper()
-    image = _wanted(folder, f"{name}_{phase:04d}")
-    mask = partial(_wanted, masks, name)
-    before = _volume(folder, f"{name}_{BEFORE:04d}")
+    image, mask = partial(_wanted, folder, f"{name}_{phase:04d}"), partial(_wanted, masks, name)
+    before = partial(_volume, folder, f"{name}_{BEFORE:04d}")
     return Exam(name, name, partial(_scan, image, mask, before), official.get(name, ""))
 
 
 def _pair(folder: Path) -> Exam:
     name = folder.name
-    return Exam(name, name, partial(_scan, _wanted(folder, "image"), partial(_wanted, folder, "mask"), None))
+    image, mask = partial(_wanted, folder, "image"), partial(_wanted, folder, "mask")
+    return Exam(name, name, partial(_scan, image, mask, lambda: None))
 
 
-def _scan(image: Path, mask: Callable[[], Path], before: Path | None, subtraction: bool) -> Scan:
-    if subtraction and before is None:
+def _holds_pair(folder: Path) -> bool:
+    """Whether a folder holds an image or a mask; the one without the other is told when it is read."""
+    return any(path.name.lower() in PAIR for path in folder.iterdir())
+
+
+def _scan(
+    image: Callable[[], Path], mask: Callable[[], Path], before: Callable[[], Path | None], subtraction: bool
+) -> Scan:
+    found, first = image(), before() if subtraction else None
+    if subtraction and first is None:
         raise FileNotFoundError(
-            f"Found no volume before contrast beside {image}; wanted {BEFORE:04d}. Restore it or leave subtraction out."
+            f"Found no volume before contrast beside {found}; wanted {BEFORE:04d}. Restore it or leave subtraction out."
         )
-    first = read_nifti(before) if subtraction and before else None
-    return Scan(read_nifti(image), read_nifti(mask()), first)
+    return Scan(read_nifti(found), read_nifti(mask()), read_nifti(first) if first else None)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.datasets.case import Case
+from training.datasets.case import Case, unique_cases
 from training.datasets.grouping import FOLDS, assign_folds
 from training.datasets.masks import Levels, levels
 from training.datasets.patients import grouped
@@ -51,7 +51,7 @@ def cases(root: Path, *, greys: Mapping[int | str, str], sides: bool = False, pa
         )
         for (image, mask), group, fold in zip(pairs, groups, folds, strict=True)
     ]
-    return sorted(found, key=lambda case: case.name)
+    return unique_cases(found)
 
 
 def class_map(greys: Mapping[int | str, str], *, sides: bool) -> Levels:

@@ -31,21 +31,23 @@ SUFFIXES = (".nii", ".nii.gz", ".mat")
 def exams(root: Path, segment: str | None = None, *, mat_from_last: bool = False) -> list[Exam]:
     """One exam for each visit, sorted by name (``QIN-Breast-DCE-MRI-BC01-V1``); visits are counted by date.
 
+    A visit without a time point with a delay, without a mask or with two of a kind, or with a segmentation that refers
+    to none of its series, is told when its exam is read, so that others can be used.
+
     Args:
         root: folder of the download.
         segment: label of the tumour in DICOM segmentations that hold more than one.
         mat_from_last: MATLAB masks count their slices from the far end of the normal.
 
-    Raises:
-        FileNotFoundError: a visit has no time point with a delay, or no mask.
-        ValueError: a visit has two masks of a kind, or a segmentation that refers to none of its series.
+    Raises FileNotFoundError where there is no series.
     """
     headers = find_series(root)
     masks = sorted(path for path in root.rglob("*") if path.is_file() and path.name.lower().endswith(SUFFIXES))
     found = [
-        _exam(f"{patient}-V{number}", patient, visit, masks, (segment, mat_from_last))
+        Exam(name, patient, partial(_read, name, visit, masks, (segment, mat_from_last)))
         for patient in sorted({header.patient for header in headers})
         for number, visit in enumerate(_visits(headers, patient), start=1)
+        for name in (f"{patient}-V{number}",)
     ]
     return unique_names(found, root)
 
@@ -65,9 +67,9 @@ def delay(header: SeriesHeader) -> float | None:
     return float(found.group(1)) if found else None
 
 
-def _exam(
-    name: str, patient: str, visit: Sequence[SeriesHeader], masks: Sequence[Path], how: tuple[str | None, bool]
-) -> Exam:
+def _read(
+    name: str, visit: Sequence[SeriesHeader], masks: Sequence[Path], how: tuple[str | None, bool], subtraction: bool
+) -> Scan:
     points = [header for header in visit if header.modality == "MR" and delay(header) is not None]
     segs = [header.first for header in visit if header.modality == "SEG"]
     mask = _only(segs, name) or _only(_named(masks, name), name)
@@ -76,7 +78,7 @@ def _exam(
         raise FileNotFoundError(f"Found no {lacking} for {name}; wanted one. Restore it or remove the visit.")
     before = min(points, key=_delay)
     chosen = _nearest(_drawn_on(points, mask) if segs else points)
-    return Exam(name, patient, partial(_scan, chosen.folder, before.folder, mask, how))
+    return _scan(chosen.folder, before.folder, mask, how, subtraction)
 
 
 def _delay(header: SeriesHeader) -> float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.datasets.case import Case
+from training.datasets.case import Case, unique_cases
 from training.datasets.grouping import FOLDS, assign_folds, official_folds
 from training.datasets.masks import levels
 from training.datasets.patients import no_official
@@ -37,7 +37,7 @@ def cases(root: Path, *, official: bool = False, legacy_labels: bool = False) ->
 
     ``official`` makes the published test part fold 0. ``legacy_labels`` shifts the labels as the cascade project's
     README does, for comparison only. Raises FileNotFoundError for neither layout, ValueError for a table without the
-    columns or an orphaned mask.
+    columns, an orphaned mask or two films of one name.
     """
     reader = levels(LEGACY_GREYS if legacy_labels else GREYS)
     if (root / "index.csv").is_file():
@@ -49,7 +49,7 @@ def cases(root: Path, *, official: bool = False, legacy_labels: bool = False) ->
         Case(image.stem, image, (mask,), "", group, fold, image_reader=grey_picture, mask_reader=reader)
         for image, mask, group, fold in rows
     ]
-    return sorted(found, key=lambda case: case.name)
+    return unique_cases(found)
 
 
 def _indexed(root: Path) -> Iterator[tuple[Path, Path, str, int]]:

@@ -104,6 +104,10 @@ def prepare_mri(
             "Mend or remove them or skip broken ones, and run again: finished volumes are kept."
         )
     _write_broken(out, broken)
+    if len(broken) == len(exams):
+        raise ValueError(
+            f"Found none of {len(exams)} volumes whole; wanted some. See {out / BROKEN} for what each one lacks."
+        )
     return _finish([exam for exam in exams if exam.name not in broken], out, options)
 
 

@@ -114,6 +114,7 @@ def test_a_sheet_without_the_columns_is_refused(tmp_path: Path) -> None:
     ("column", "value", "words"),
     [
         (7, "unsure", "Found class 'unsure' of case001; wanted benign, malignant, normal"),
+        (0, "one", "Found CaseID 'one' of case001.png; wanted a number"),
         (4, 84.0, "Found pixel size 84 of case001; wanted cm, 0 to 1"),
     ],
 )
@@ -121,6 +122,17 @@ def test_values_that_cannot_be_meant_are_refused(root: Path, column: int, value:
     row = [*ROWS[0][:column], value, *ROWS[0][column + 1 :]]
     with pytest.raises(ValueError, match=words):
         breast_lesions_usg.cases(write_sheet(root, [row]))
+
+
+def test_a_woman_of_two_rows_is_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"Found .*case001.png and .*case001.png; wanted one picture named case001"):
+        breast_lesions_usg.cases(write_sheet(root, [ROWS[0], ROWS[0]]))
+
+
+def test_a_mask_of_another_size_is_told_when_it_is_read(root: Path) -> None:
+    write(root / FOLDER / "case002_tumor.png", blob(size=(24, 20)) * np.uint8(255))
+    with pytest.raises(ValueError, match=r"Found 24 x 20 .*case002_tumor.png; wanted 48 x 40 .* as .*case002.png"):
+        breast_lesions_usg.cases(root)[1].read_mask()
 
 
 def test_one_name_in_two_folders_is_refused(root: Path) -> None:

@@ -9,7 +9,9 @@ import openpyxl
 import pytest
 
 from tests.training import tiny_mri
+from tests.training.prepare.mri_exams import SMALL, rows_of
 from training.datasets.duke import exams
+from training.prepare.mri import prepare_mri
 
 IMAGE, _ = tiny_mri.exam()
 HEADER = ("Patient ID", "Start Row", "End Row", "Start Column", "End Column", "Start Slice", "End Slice")
@@ -41,9 +43,10 @@ def test_patients_with_a_box_are_read(tmp_path: Path) -> None:
     write_sheet(tmp_path, ["Breast_MRI_001", "Breast_MRI_002"])
     found = exams(tmp_path)
     assert [(exam.name, exam.patient, exam.truth) for exam in found] == [
-        ("Breast_MRI_001", "Breast_MRI_001", "boxes"),
-        ("Breast_MRI_002", "Breast_MRI_002", "boxes"),
+        (f"Breast_MRI_00{number}", f"Breast_MRI_00{number}", "boxes") for number in (1, 2, 3)
     ]
+    with pytest.raises(FileNotFoundError, match=r"Found no box of Breast_MRI_003 in .*Boxes.xlsx; wanted a row"):
+        found[2].reader(False)
     scan = found[0].reader(True)
     # Instances run from the head down here: 2 to 4 of 6 are slices 2 to 4 from the feet.
     wanted = np.zeros((6, 24, 20), np.uint8)
@@ -76,22 +79,39 @@ def test_a_table_is_needed_and_its_columns(tmp_path: Path) -> None:
         exams(tmp_path)
 
 
-def test_boxes_of_nobody_here_leave_nothing(tmp_path: Path) -> None:
+def test_a_patient_has_one_box_of_whole_numbers(tmp_path: Path) -> None:
     write_patient(tmp_path, "A")
-    write_sheet(tmp_path, ["B"])
-    with pytest.raises(FileNotFoundError, match="Found no exam in .*; wanted at least one"):
-        exams(tmp_path)
+    for rows, text in (
+        ("A,4,9,3,8,2,5\nA,4,9,3,8,3,5\n", r"Found 2 boxes of A in .*box.csv; wanted one"),
+        ("A,4,,3,8,2,five\n", r"Found the sides 4, nothing, 3, 8, 2, five of A in .*box.csv; wanted six whole numbers"),
+    ):
+        (tmp_path / "box.csv").write_text(f"{','.join(HEADER)}\n{rows}")
+        with pytest.raises(ValueError, match=text):
+            exams(tmp_path)[0].reader(False)
+
+
+def test_one_patient_without_a_box_does_not_cost_the_others(tmp_path: Path) -> None:
+    for patient in ("A", "B", "C"):
+        write_patient(tmp_path / "in", patient, ("ax dyn pre",) if patient == "C" else ("ax dyn 1st pass",))
+    write_sheet(tmp_path / "in", ["A", "C"])
+    found = exams(tmp_path / "in")
+    with pytest.raises(ValueError, match=r"Found 2 of 3 volumes broken, the first: Found no box of B in .*xlsx"):
+        prepare_mri(found, tmp_path / "out", SMALL)
+    prepare_mri(found, tmp_path / "out", SMALL, skip_broken=True)
+    assert {row["exam"] for row in rows_of(tmp_path / "out")} == {"A"}
+    with pytest.raises(ValueError, match=r"Found none of 2 volumes whole; wanted some. See .*broken.csv for what"):
+        prepare_mri(found[1:], tmp_path / "none", SMALL, skip_broken=True)
 
 
 def test_the_first_pass_must_be_there_and_be_one(tmp_path: Path) -> None:
     write_patient(tmp_path / "a", "A", ("ax dyn pre",))
     write_sheet(tmp_path / "a", ["A"])
     with pytest.raises(FileNotFoundError, match=r"Found 0 series of A that could be the first pass .*\(ax dyn pre\)"):
-        exams(tmp_path / "a")
+        exams(tmp_path / "a")[0].reader(False)
     write_patient(tmp_path / "b", "A", ("ax dyn 1st pass", "Ph1/dyn"))
     write_sheet(tmp_path / "b", ["A"])
     with pytest.raises(ValueError, match=r"Found 2 series of A that could be the first pass"):
-        exams(tmp_path / "b")
+        exams(tmp_path / "b")[0].reader(False)
 
 
 def test_a_box_beside_the_slices_is_refused(tmp_path: Path) -> None:

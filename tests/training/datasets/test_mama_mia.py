@@ -77,6 +77,17 @@ def test_a_missing_volume_or_mask_is_named(lost: str, tmp_path: Path) -> None:
         [exam.reader(False) for exam in exams(root)]
 
 
+@pytest.mark.parametrize("lost", ["image", "mask"])
+def test_half_a_pair_is_told_when_it_is_read(lost: str, tmp_path: Path) -> None:
+    image, mask = tiny_mri.exam()
+    tiny_mri.write_nifti(tmp_path / "case 7" / "image.nii.gz", image)
+    tiny_mri.write_nifti(tmp_path / "case 7" / "mask.nii.gz", mask)
+    (tmp_path / "case 7" / f"{lost}.nii.gz").unlink()
+    (exam,) = exams(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"Found no {lost}.nii.gz in .*case 7; wanted it"):
+        exam.reader(False)
+
+
 def test_two_files_for_one_volume_are_refused(tmp_path: Path) -> None:
     root = tiny_mri.write_mama_mia(tmp_path, ["DUKE_001"])
     tiny_mri.write_nifti(root / "segmentations" / "expert" / "duke_001.nii", tiny_mri.exam()[1])

@@ -45,6 +45,14 @@ def test_the_published_test_part_is_fold_0_where_asked(tmp_path: Path) -> None:
     assert [case.name for case in tissue.cases(tmp_path / "train_valid")] == [f"{film}.RIGHT_MLO" for film in FILMS[:3]]
 
 
+def test_a_film_of_both_parts_is_refused(tmp_path: Path) -> None:
+    write_public(tmp_path)
+    write(tmp_path / "test" / "fgt_seg" / "A_0002_1.RIGHT_MLO.png", texture(0))
+    write(tmp_path / "test" / "fgt_seg_labels" / "A_0002_1.RIGHT_MLO_LI.png", GREYS)
+    with pytest.raises(ValueError, match=r"Found .*train_valid.*A_0002_1.* and .*test.*A_0002_1.*; wanted one picture"):
+        tissue.cases(tmp_path)
+
+
 def test_an_index_brings_its_own_cases_and_folds(tmp_path: Path) -> None:
     write(tmp_path / "images" / "A_1.RIGHT_MLO.png", texture(1))
     write(tmp_path / "masks" / "A_1.RIGHT_MLO_LI.png", GREYS)
