@@ -13,9 +13,9 @@ import pickle
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 Json = Mapping[str, Any]
 Buffer = bytes | memoryview
@@ -29,15 +29,50 @@ PIECE = 1 << 20
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
+class Content(Protocol):
+    """A file that comes piece by piece, each time from its start, so that it need not be held as a whole."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it. May raise what its source raises."""
+        ...
+
+
+class Unread(Exception):
+    """The source of a file failed while it was sent; ``__cause__`` says how. The process has had a part of it."""
+
+
 class Broken(ConnectionError):
     """A reply that no honest process sends, or none at all."""
 
 
-def send_request(channel: socket.socket, content: bytes, options: object) -> None:
-    """Send one file. Raises OSError, TimeoutError."""
+def send_request(channel: socket.socket, content: bytes | Content, options: object) -> None:
+    """Send one file. Raises OSError, TimeoutError; Unread."""
     asked = pickle.dumps(options)
-    channel.sendall(REQUEST.pack(len(asked), len(content)) + asked)
-    channel.sendall(content)
+    size = len(content) if isinstance(content, bytes) else content.size
+    channel.sendall(REQUEST.pack(len(asked), size) + asked)
+    for piece in _read(content):
+        channel.sendall(piece)
+
+
+def _read(content: bytes | Content) -> Iterator[bytes]:
+    """Errors of the source, told from those of the channel."""
+    if isinstance(content, bytes):
+        yield content
+        return
+    pieces = content.pieces()
+    while True:
+        try:
+            piece = next(pieces, None)
+        except Exception as error:
+            raise Unread from error
+        if piece is None:
+            return
+        yield piece
 
 
 def receive_request(stream: BinaryIO) -> tuple[bytes, Any] | None:

@@ -9,6 +9,7 @@ from queue import Empty, LifoQueue
 
 from service.decoding import failures
 from service.decoding.bounds import DEFAULT_BOUNDS, Bounds
+from service.decoding.channel import Content, Unread
 from service.decoding.parcel import unpacked
 from service.decoding.worker import Forker, NotBegun, Worker
 from service.errors import InputError
@@ -67,11 +68,11 @@ class Decoders:
                 for seat in taken:
                     self._free.put(seat)
 
-    def read(self, content: bytes, options: object) -> Image:
+    def read(self, content: bytes | Content, options: object) -> Image:
         """The image in a file, decoded in another process; its voxels are shared memory and must not be written.
 
-        Raises what the reader raises; UnusableImage with code ``decoder_crash`` or ``decoder_timeout``, TooLarge with
-        code ``decoder_memory``.
+        Raises what the reader raises, and what ``content`` raises while it is read; UnusableImage with code
+        ``decoder_crash`` or ``decoder_timeout``, TooLarge with code ``decoder_memory``.
         """
         seat = self._free.get()
         try:
@@ -116,7 +117,7 @@ class _Seat:
         if worker is not None:
             worker.channel.close()
 
-    def read(self, content: bytes, options: object) -> Image:
+    def read(self, content: bytes | Content, options: object) -> Image:
         """One file."""
         for _ in range(TRIES):
             worker = self.fill()
@@ -126,13 +127,16 @@ class _Seat:
                 self._replace("found_dead")
         raise failures.crashed()
 
-    def _image(self, worker: Worker, content: bytes, options: object) -> Image:
+    def _image(self, worker: Worker, content: bytes | Content, options: object) -> Image:
         try:
             head, memory = worker.ask(content, options, self._bounds.seconds)
             outcome = failures.told(head, self._bounds) if "failed" in head else unpacked(head, memory)
         except TimeoutError:
             self._replace("timeout")
             raise failures.too_slow(self._bounds) from None
+        except Unread as error:
+            self._replace("unread")
+            raise (error.__cause__ or error) from None
         except OSError:
             self._replace("crash")
             raise failures.crashed() from None

@@ -16,6 +16,7 @@ from service.decoding.bounds import Bounds
 from service.decoding.channel import (
     Broken,
     Buffer,
+    Content,
     Json,
     Patience,
     receive_begun,
@@ -46,15 +47,15 @@ class Worker:
     channel: socket.socket
     files: int = 0
 
-    def ask(self, content: bytes, options: object, seconds: float) -> tuple[Json, Buffer]:
-        """Head of the reply and the shared memory that came with it.
+    def ask(self, content: bytes | Content, options: object, seconds: float) -> tuple[Json, Buffer]:
+        """Head of the reply and the shared memory that came with it. The time counts from when the file is there.
 
-        Raises NotBegun; TimeoutError; OSError when the process dies over the file.
+        Raises NotBegun; TimeoutError; OSError when the process dies over the file; Unread.
         """
-        patience = Patience(seconds)
         self.files += 1
         try:
-            send_request(patience.bind(self.channel), content, options)
+            send_request(Patience(seconds).bind(self.channel), content, options)
+            patience = Patience(seconds)
             receive_begun(self.channel, patience)
         except TimeoutError:
             raise

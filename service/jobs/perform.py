@@ -19,7 +19,7 @@ from service.jobs.item_outputs import write_item
 from service.jobs.model import Claim, Done, Failed, NewJob, Problem, StoredFile
 from service.jobs.pinned import pinned
 from service.jobs.rows import Rows
-from service.jobs.store import read
+from service.jobs.store import StoredContent, read
 from service.jobs.store_base import Store
 from service.log import event
 
@@ -144,7 +144,7 @@ def _check_some(outputs: Sequence[str], image: Image) -> None:
 
 def _decoded(bench: Bench, engine: Engine, claim: Claim, parameters: Parameters) -> Image:
     item = claim.item
-    content = read(bench.store, StoredFile(item.name, item.key, item.sha256, item.bytes, OCTETS))
+    content = StoredContent(bench.store, StoredFile(item.name, item.key, item.sha256, item.bytes, OCTETS))
     request = parameters.request()
     options = parameters.options(bench.limits, engine.raw_modalities(request), engine.around(request))
     image = bench.decoders.read(content, options)

@@ -7,6 +7,7 @@ name that somebody sent. What is read back is held against the digest in its row
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +16,7 @@ from service.jobs.model import StoredFile
 from service.jobs.store_base import Measured, Store, StoredBytes
 from service.jobs.store_local import LocalStore
 
-__all__ = ["Joined", "Store", "open_store", "read", "verified"]
+__all__ = ["Joined", "Store", "StoredContent", "open_store", "read", "verified"]
 
 
 def open_store(url: str) -> Store:
@@ -57,6 +58,23 @@ def verified(store: Store, file: StoredFile) -> Iterator[bytes]:
         raise DamagedFile(
             "a stored file that is not what was written", "the same bytes", "Check the disk, then send the job again."
         )
+
+
+@dataclass(frozen=True)
+class StoredContent:
+    """A stored file as decoders take it: a piece at a time, so that it is never in memory as a whole."""
+
+    store: Store
+    file: StoredFile
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.file.bytes
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it. Raises as `read`, before the last piece that would be wrong."""
+        return verified(self.store, self.file)
 
 
 class Joined:
