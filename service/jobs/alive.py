@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 from service.errors import BreastCascadeError
-from service.jobs.machine import host_name, open_rows
+from service.jobs.machine import open_rows
 from service.jobs.model import WorkerRow
+from service.jobs.names import runs_here
 from service.jobs.publish import Courier
 from service.jobs.rows import Rows
 from service.settings import Settings, read_settings
@@ -40,17 +40,11 @@ def fault(settings: Settings) -> str:
     """What is wrong with the workers of this host; empty when nothing is. Raises BreastCascadeError, OSError."""
     database, rows = open_rows(settings)
     with closing(database):
-        here = [one for one in rows.workers() if _runs_here(one.worker)]
+        here = [one for one in rows.workers() if runs_here(one.worker)]
         if not here:
             return "Found no worker of this host in the jobs' database; wanted one. See its log."
         silent = [one.worker for one in here if not _alive(rows, settings, one)]
     return f"Found {', '.join(silent)} silent; wanted work or an answer. Restart it." if silent else ""
-
-
-def _runs_here(name: str) -> bool:
-    host, _, rest = name.partition("_")
-    pid, _, _ = rest.partition("_")
-    return host == host_name() and Path(f"/proc/{pid}").exists()
 
 
 def _alive(rows: Rows, settings: Settings, worker: WorkerRow) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+NAME = re.compile(r"[^_]*_(?P<pid>\d{1,9})_(?P<start>\d+)-(?P<neighbours>[0-9a-f]*)_[0-9a-f]+")
 BOOT, PROCESSES = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 UNKNOWN = ""
 # What a process is that has ended and waits for nothing but to be counted by its parent.
@@ -29,17 +32,36 @@ def name_of_this_process(label: str) -> str:
     return f"{label}_{pid}_{start}-{_neighbours()}_{uuid.uuid4().hex[:8]}"
 
 
+def runs_here(name: str) -> bool:
+    """Whether the process that gave itself this name is seen to run among this one's neighbours."""
+    found = _parsed(name)
+    return found is not None and found.neighbours == _neighbours() and _lives(found) is True
+
+
 def is_gone(name: str) -> bool:
     """Whether the process that gave itself this name has surely ended; False for all that cannot be known here."""
-    _, _, rest = name.partition("_")
-    pid, _, rest = rest.partition("_")
-    start, _, neighbours = rest.partition("_")[0].partition("-")
-    if not (pid.isdecimal() and start.isdecimal() and neighbours) or neighbours != _neighbours():
+    found = _parsed(name)
+    return found is not None and found.neighbours == _neighbours() != UNKNOWN and _lives(found) is False
+
+
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    start: str
+    neighbours: str
+
+
+def _parsed(name: str) -> _Process | None:
+    found = NAME.fullmatch(name)
+    return None if found is None else _Process(int(found["pid"]), found["start"], found["neighbours"])
+
+
+def _lives(one: _Process) -> bool | None:
+    """None where that cannot be seen."""
+    if not _exists(one.pid):
         return False
-    if not _exists(int(pid)):
-        return True
-    found = _state(int(pid))
-    return found is not None and (found[0] in ENDED or found[1] != start)
+    found = _state(one.pid)
+    return None if found is None else found[0] not in ENDED and found[1] == one.start
 
 
 def _exists(pid: int) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.jobs import names
-from service.jobs.names import is_gone, name_of_this_process
+from service.jobs.names import is_gone, name_of_this_process, runs_here
 from service.jobs.reconcile import bury_gone
 from service.jobs.rows import Rows
 from tests.service.jobs.making import accepted, claimed
@@ -35,27 +35,34 @@ def another() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_a_process_lives_until_it_is_killed() -> None:
     with another() as (process, name):
-        assert not is_gone(name)
+        assert (is_gone(name), runs_here(name)) == (False, True)
         process.send_signal(signal.SIGSTOP)
-        assert not is_gone(name)
+        assert (is_gone(name), runs_here(name)) == (False, True)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert Path(f"/proc/{process.pid}").exists()  # dead, and not yet counted by its parent
-        assert is_gone(name)
+        assert (is_gone(name), runs_here(name)) == (True, False)
         process.wait()
-        assert is_gone(name)
+        assert (is_gone(name), runs_here(name)) == (True, False)
 
 
 def test_this_process_lives_and_one_that_began_at_another_time_does_not() -> None:
     name = name_of_this_process("w")
     start = name.split("_")[2].split("-")[0]
-    assert not is_gone(name)
-    assert is_gone(name.replace(f"_{start}-", f"_{int(start) + 1}-"))
+    other = name.replace(f"_{start}-", f"_{int(start) + 1}-")
+    assert [(is_gone(one), runs_here(one)) for one in (name, other)] == [(False, True), (True, False)]
 
 
 @pytest.mark.parametrize("name", ["", "w", "w_1", "tests", "embedded_4194305_ab12cd34", "w_x_1-ab_c", "w_4194305_1-_c"])
 def test_of_other_names_nothing_is_known(name: str) -> None:
-    assert not is_gone(name)
+    assert (is_gone(name), runs_here(name)) == (False, False)
+
+
+def test_a_worker_of_another_pod_is_no_neighbour_though_its_name_begins_alike() -> None:
+    """Long names of hosts are cut, and processes have the same numbers in every container."""
+    name = name_of_this_process("w")
+    elsewhere = name.replace(name.split("-")[-1].split("_")[0], "0123456789ab")
+    assert (is_gone(elsewhere), runs_here(elsewhere)) == (False, False)
 
 
 def test_on_another_host_in_another_container_or_before_a_restart_nothing_is_known(
@@ -79,7 +86,7 @@ def test_where_the_kernel_tells_nothing_nobody_is_gone(monkeypatch: pytest.Monke
     names._neighbours.cache_clear()
     try:
         name = name_of_this_process("w")
-        assert not is_gone(name)
+        assert (is_gone(name), runs_here(name)) == (False, True)
         assert not is_gone(name.replace(str(os.getpid()), "4194305"))
     finally:
         names._neighbours.cache_clear()
