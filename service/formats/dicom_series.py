@@ -18,6 +18,18 @@ from service.image import Image
 from service.source import Flag
 
 Load = Callable[[int], bytes]
+# What slices of one series share (PS3.3 A.1.2, C.7.3.1): what outputs say of all of them is read off the first.
+SHARED = (
+    ("SeriesInstanceUID", "", "series", "Send each series alone."),
+    ("StudyInstanceUID", "slices of ", "studies", "Send those of each study alone."),
+    ("PatientID", "slices of ", "patients", "Send those of each patient alone."),
+    # Positions of two frames of reference do not compare (PS3.3 C.7.4.1.1.1).
+    ("FrameOfReferenceUID", "slices in ", "frames of reference", "Send those of each frame of reference alone."),
+)
+SHARED_BY_A_VOLUME = (
+    ("Modality", "slices of ", "modalities", "Send those of each modality alone."),
+    ("SOPClassUID", "slices of ", "kinds of DICOM object", "Send those of each kind alone."),
+)
 
 
 def read_slices(count: int, load: Load, options: Options) -> Image:
@@ -29,7 +41,8 @@ def read_slices(count: int, load: Load, options: Options) -> Image:
     if count == 1:
         return read_instance(load(0), options)
     headers = list(_headers(count, load))
-    kept = _without_copies(headers)
+    with decoding("DICOM"):
+        kept = _without_copies(headers)
     chosen = tuple(headers[number] for number in kept)
     layouts = [laid_out(header, options) for header in chosen]
     with decoding("DICOM"):
@@ -67,11 +80,25 @@ def _headers(count: int, load: Load) -> Iterator[Parsed]:
 
 
 def _without_copies(headers: Sequence[Parsed]) -> list[int]:
-    """Numbers of the files that are no second copy of an instance."""
+    """Numbers of the files that are no second copy of an instance.
+
+    Raises UnusableImage where one UID stands before slices of several places or phases.
+    """
     first: dict[str, int] = {}
     for number, header in enumerate(headers):
-        first.setdefault(str(header.dataset.get("SOPInstanceUID") or number), number)
+        before = first.setdefault(str(header.dataset.get("SOPInstanceUID") or number), number)
+        if before != number and _where(header) != _where(headers[before]):
+            raise _mixed("different slices under one SOPInstanceUID", "Export the series anew.")
     return list(first.values())
+
+
+def _where(header: Parsed) -> str | None:
+    """Where and when a slice lies, in words that compare."""
+    place = place_of(Frame(header.dataset, 1), 0)
+    if place is None:
+        return None
+    vectors = (place.position, place.rows_along, place.columns_along)
+    return str(([one.tolist() for one in vectors], place.pixel, place.phases))
 
 
 def _copies(count: int) -> tuple[Flag, ...]:
@@ -87,13 +114,7 @@ def _shot(header: Parsed, at: int) -> Shot:
 
 
 def _check_one_series(headers: Sequence[Parsed], layouts: Sequence[Layout]) -> None:
-    series = {str(header.dataset.get("SeriesInstanceUID", "")) for header in headers}
-    if len(series) > 1:
-        raise _mixed(f"{len(series)} series", "Send each series alone.")
-    # Positions of two frames of reference do not compare (PS3.3 C.7.4.1.1.1).
-    spaces = {str(header.dataset.get("FrameOfReferenceUID") or "") for header in headers}
-    if len(spaces) > 1:
-        raise _mixed(f"slices in {len(spaces)} frames of reference", "Send those of each frame of reference alone.")
+    _check_shared(headers, SHARED)
     places = [place_of(Frame(header.dataset, 1), 0) for header in headers]
     loose = sum(place is None or one.frames > 1 for place, one in zip(places, layouts, strict=True))
     if len(headers) > 1 and loose:
@@ -107,6 +128,14 @@ def _check_one_series(headers: Sequence[Parsed], layouts: Sequence[Layout]) -> N
     placed = [place for place in places if place is not None]
     if not all(one.parallel(placed[0]) for one in placed):
         raise _mixed("slices of several orientations or spacings", "Take localisers out of the series.")
+    _check_shared(headers, SHARED_BY_A_VOLUME)
+
+
+def _check_shared(headers: Sequence[Parsed], shared: Sequence[tuple[str, str, str, str]]) -> None:
+    for keyword, before, many, remedy in shared:
+        values = {str(header.dataset.get(keyword) or "").strip() for header in headers}
+        if len(values) > 1:
+            raise _mixed(f"{before}{len(values)} {many}", remedy)
 
 
 def _shape(one: Layout) -> Layout:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import uid as uids
 from scipy.spatial.transform import Rotation
 
 from service.errors import BadParameter, TooLarge, UnusableImage
@@ -138,8 +139,13 @@ def test_a_tilted_gantry_keeps_its_affine() -> None:
         (placed((0, 0, 9), AXIAL, (0.9, 0.9)), "several orientations or spacings"),
         ({"ImagePositionPatient": None}, "1 file of 6 that is no slice of a volume"),
         ({"NumberOfFrames": 1, "Rows": 6, "Columns": 20}, "slices of 2 sizes"),
-        (placed((40, 0, 3), AXIAL), "beside each other"),
+        ({"SOPClassUID": uids.MRImageStorage, **placed((40, 0, 3), AXIAL)}, "beside each other"),
         ({"FrameOfReferenceUID": "1.2.3.9"}, "slices in 2 frames of reference"),
+        ({"StudyInstanceUID": "1.2.4"}, "slices of 2 studies"),
+        ({"PatientID": "ZZPHI^CANARY2"}, "slices of 2 patients"),
+        ({"PatientID": None}, "slices of 2 patients"),
+        ({"Modality": "OT", "SOPClassUID": uids.MRImageStorage, **placed((12.5, -40.25, 17), AXIAL)}, "2 modalities"),
+        (placed((12.5, -40.25, 17), AXIAL), "slices of 2 kinds of DICOM object"),
     ],
 )
 def test_mixtures_are_refused(others: dict[str, Any], found: str) -> None:
@@ -149,6 +155,16 @@ def test_mixtures_are_refused(others: dict[str, Any], found: str) -> None:
         read([*mr_slices(volume()), other], Options(Limits(min_side=4)))
     assert caught.value.code == "mixed_series"
     assert "CANARY" not in str(caught.value)
+
+
+def test_slices_that_differ_under_one_uid_are_refused() -> None:
+    moved = [*mr_slices(volume(2), SOPInstanceUID="1.2.9"), *mr_slices(volume(3))[2:]]
+    with pytest.raises(UnusableImage, match="different slices under one SOPInstanceUID") as caught:
+        read(moved)
+    assert caught.value.code == "mixed_series"
+    both = [mr_slices(volume(1), SOPInstanceUID="1.2.9", AcquisitionNumber=number)[0] for number in (1, 2)]
+    with pytest.raises(UnusableImage, match="different slices under one SOPInstanceUID"):
+        read(both)
 
 
 def test_several_pictures_are_no_series() -> None:
