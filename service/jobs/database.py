@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.errors import BreastCascadeError, DatabaseAway, DiskFull, SetupError
@@ -26,6 +26,9 @@ _SILENT_MS = 15_000
 # Nobody who erases a job waits longer for those who read others.
 _SCRUB_MS = 1000
 _NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "53100"})
+# PostgreSQL that may not be written to now (a failover), that ended a transaction which stood still, that stops, starts
+# or is out of reach: what it said holds for the whole connection, and the next one may be another server's.
+_LOST = ("25006", "25P03", "57P01", "57P02", "57P03", "57P05", "08")
 # SQLite says so of a statement that is wrong, such as one for a table that is not there.
 _OURS = "SQLITE_ERROR"
 
@@ -144,13 +147,21 @@ def _begin(link: Connection) -> None:
 
 def _postgresql(address: URL, patience_s: float) -> Engine:
     limits = f"-c lock_timeout={int(patience_s * 1000)} -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
-    return create_engine(
+    engine = create_engine(
         address,
         connect_args={"connect_timeout": 5, "tcp_user_timeout": _SILENT_MS, "options": limits},
         pool_pre_ping=True,
         pool_timeout=patience_s,
         hide_parameters=True,
     )
+    event.listen(engine, "handle_error", _give_up_the_lost)
+    return engine
+
+
+def _give_up_the_lost(context: ExceptionContext) -> None:
+    """Never use again the connections that are behind such an error."""
+    if _code(context.original_exception).startswith(_LOST):
+        context.is_disconnect = True
 
 
 @contextmanager
@@ -159,11 +170,16 @@ def _translated() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise _away("all its connections in use") from error
-    except OperationalError as error:
-        name = str(getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or "")
-        if name == _OURS:
+    except DBAPIError as error:
+        name = _code(error.orig)
+        if name == _OURS or not (isinstance(error, OperationalError) or error.connection_invalidated):
             raise
         raise _named(name) from error
+
+
+def _code(error: BaseException | None) -> str:
+    """As SQLite or PostgreSQL names it; empty where it came from neither."""
+    return str(getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or "")
 
 
 def _named(name: str) -> BreastCascadeError:

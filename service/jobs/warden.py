@@ -110,7 +110,16 @@ class Warden:
         while not self._closed.wait(TICK_S):
             with self._lock:
                 if self._held is not None:
-                    self._look_after(self._held)
+                    self._tick(self._held)
+
+    def _tick(self, held: Held) -> None:
+        try:
+            self._look_after(held)
+        except Exception as error:
+            # Without this thread no lease is renewed and no limit holds: whatever went wrong, it looks again.
+            if not held.late:
+                event("error", "warden_stumbled", kind=type(error).__name__)
+            held.late = True
 
     def _look_after(self, held: Held) -> None:
         now = time.monotonic()

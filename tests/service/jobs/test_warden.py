@@ -98,6 +98,23 @@ def test_a_full_disk_is_told_of_once(bench: Bench, job_id: str, caplog: pytest.L
     assert [record.message for record in caplog.records] == ["lease_not_renewed"]
 
 
+def test_whatever_goes_wrong_it_looks_again(
+    bench: Bench, job_id: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warden = Warden(bench.rows, WORKER, 0.6, 0, lambda: False)
+    claim = warden.claimed()
+    assert claim is not None
+    with warden.holding(claim) as held:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(bench.rows), "renew", lambda *_: 1 / 0)
+            until(lambda: held.late)
+            time.sleep(0.3)
+        until(lambda: not held.late)
+        held.check()
+    warden.close()
+    assert [record.message for record in caplog.records] == ["warden_stumbled"]
+
+
 def test_stop_leaves_an_item_its_grace(bench: Bench, job_id: str) -> None:
     start = time.monotonic()
     warden = Warden(bench.rows, WORKER, 30, 0.5, lambda: True)
