@@ -114,6 +114,8 @@ def _thrifty() -> onnxruntime.SessionOptions:
     # An arena is rounded up and kept: a large network at batch 5 would take twice what it needs.
     options = onnxruntime.SessionOptions()
     options.enable_cpu_mem_arena = False
+    # As many as torch's, which the environment can limit.
+    options.intra_op_num_threads = torch.get_num_threads()
     return options
 
 
