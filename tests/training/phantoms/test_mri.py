@@ -107,8 +107,10 @@ def test_lesions_lie_in_the_breast_and_clear_of_what_is_taken() -> None:
 
 def test_kinds_differ_in_surface() -> None:
     """Voxels at the surface for the volume: benign lesions are smooth, non-mass enhancement is scattered."""
-    grid = Grid("axial", (44, 48, 48), (1.0, 1.0, 1.0), (0, 0, 0))
-    breast, free = np.full(grid.shape, 24, np.float32), np.ones(grid.shape, bool)
+    grid = Grid("axial", (52, 52, 52), (1.0, 1.0, 1.0), (0, 0, 0))
+    free = np.ones(grid.shape, bool)
+    edge = np.minimum(np.arange(52), np.arange(52)[::-1]).astype(np.float32)
+    breast = np.minimum(np.minimum(edge[:, None, None], edge[:, None]), edge)
 
     def roughness(kind: str) -> float:
         rng, values = np.random.default_rng(5), []
