@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,11 +37,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one task: a product, or the error that says why there is none."""
+    """What became of one task: a product, or the error that says why there is none; further files written for it."""
 
     task: Task
     product: Product | None = None
     error: InputError | None = None
+    parts: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,21 @@ def plan(paths: Sequence[Path], output: Path | None, suffix: str) -> list[Task]:
     return tasks
 
 
-def run(engine: Engine, wish: Wish, tasks: Iterable[Task]) -> Iterator[Outcome]:
+def run(engine: Engine, wish: Wish, tasks: Sequence[Task]) -> Iterator[Outcome]:
     """Work through the tasks one by one; an input that fails is an outcome, not an end."""
+    sources = {file.resolve() for task in tasks for file in task.files}
     for task in tasks:
         try:
             content = _content(task.files, wish.limits)
             product = produce(engine, Order(content, wish.parameters, wish.format, wish.limits, wish.read))
+            parts = _parts(task.target, product, sources)
         except InputError as error:
             yield Outcome(task, error=error)
             continue
         task = replace(task, target=_named(task.target, wish.format, product))
-        _write(task.target, product.content)
-        yield Outcome(task, product)
+        for target, written in ((task.target, product.content), *parts.items()):
+            _write(target, written)
+        yield Outcome(task, product, parts=tuple(parts))
 
 
 def pictures(path: Path, output: Path | None, *, several: bool) -> Iterator[tuple[Path, Path]]:
@@ -182,6 +186,21 @@ def _named(target: Path | None, wished: Format, product: Product) -> Path | None
     if target is None or not product.content:
         return None
     return target.with_name(target.name.removesuffix(wished.suffix) + product.format.suffix)
+
+
+def _parts(target: Path | None, product: Product, sources: Set[Path]) -> dict[Path, bytes]:
+    """Files beside the answer's own, of a format that has them. Raises BadParameter where one would hide a picture."""
+    form = product.format
+    if target is None or form.parts is None:
+        return {}
+    stem = target.name.removesuffix(form.suffix)
+    found = {target.with_name(stem + form.suffix_of(name)): part for name, part in form.parts(product.answer).items()}
+    for path in found:
+        if path.resolve() in sources:
+            raise BadParameter(
+                f"the picture {path.name} where an answer goes", "a place of its own", "Choose another output folder."
+            )
+    return {path: part for path, part in found.items() if part is not None}
 
 
 def _write(target: Path | None, content: bytes) -> None:

@@ -42,6 +42,7 @@ class Request:
         stage: whose mask is wanted.
         points: of one object, for a prompt stage; with one box or in the place of stage 1.
         probabilities: whether those of a volume are wanted; without them it takes no memory beyond the mask.
+        masks: whether the masks of all stages are wanted beside that of the one asked for.
         roi: which of its regions a stage that has a choice looks at.
         enhance: how the picture is enhanced, in the place of what the weights were trained with.
     """
@@ -53,6 +54,7 @@ class Request:
     stage: str | None = None
     points: tuple[Point, ...] = ()
     probabilities: bool = True
+    masks: bool = False
     roi: str | None = None
     enhance: str | None = None
 
@@ -105,6 +107,11 @@ class LoadedPipeline:
     def provider(self) -> str:
         """What its sessions run on; all of it where they differ."""
         return ", ".join(sorted(set(self.providers.values())))
+
+    def kept(self, request: Request) -> tuple[str, ...]:
+        """The stages whose masks are needed beside that of the one asked for."""
+        every = tuple(stage.name for stage in self.manifest.stages if stage.kind in ("segment", "prompt"))
+        return every if request.masks else measured_stages(self.manifest)
 
     def asked(self, request: Request) -> Manifest:
         """The manifest with what a request chooses in it. Raises BadParameter for what is not offered."""
@@ -190,7 +197,7 @@ class Engine:
         """Run one image through its pipeline. Blocks; raises the InputError tree, and what ``watch`` raises."""
         pipeline = self.chosen(image, request)
         start = time.perf_counter()
-        result = pipeline.cascade.run(image, replace(request.ask, masks=measured_stages(pipeline.manifest)), watch)
+        result = pipeline.cascade.run(image, replace(request.ask, masks=pipeline.kept(request)), watch)
         elapsed = 1000 * (time.perf_counter() - start)
         measured, unmeasured = measurements_of(pipeline.manifest, image, result.masks)
         return Answer(

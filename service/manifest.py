@@ -42,6 +42,7 @@ __all__ = [
     "Manifest",
     "Metric",
     "Name",
+    "PanelPart",
     "Positive",
     "StageSpec",
     "Version",
@@ -51,6 +52,8 @@ __all__ = [
     "verified_weights",
 ]
 
+# With an underscore, which no format has: a part never hides one.
+PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)+$")]
 Edge = Literal["left", "right"]
 Enhancement = Literal["none", "clahe", "adaptive_clahe"]
 Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
@@ -72,6 +75,14 @@ class Label(Frozen):
     color: tuple[int, int, int]
     category: Code | None = None
     type: Code | None = None
+
+
+class PanelPart(Frozen):
+    """One file of ``format=panel``: the mask of a stage, of some of its labels alone, or its probability."""
+
+    stage: Name
+    labels: tuple[Name, ...] = ()
+    probability: bool = False
 
 
 class Metric(Frozen):
@@ -105,7 +116,8 @@ class Manifest(Frozen):
     ``voxels``: as the file's window shows them, or ``raw`` as measured. ``measurements`` names by-products, see
     `service.by_products`. ``enhance`` is what a request may choose in the place of what the stages were trained with.
     ``canonical_side`` is the edge of the picture at which the chest wall lies in all that the networks learned from,
-    see `service.side`: other pictures are mirrored for them, masks mirrored back.
+    see `service.side`: other pictures are mirrored for them, masks mirrored back. ``panel`` names the files of
+    ``format=panel`` beside the combined picture; when empty each stage's mask and the last one's probability.
     """
 
     name: Name
@@ -120,6 +132,7 @@ class Manifest(Frozen):
     measurements: tuple[Name, ...] = ()
     enhance: tuple[Enhancement, ...] = ()
     canonical_side: Edge | None = None
+    panel: dict[PartName, PanelPart] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -132,6 +145,8 @@ class Manifest(Frozen):
             seen[stage.name] = stage
         if not any(stage.kind in ("segment", "prompt") for stage in self.stages):
             raise ValueError("stages need at least one that makes a mask (segment or prompt)")
+        for name, part in self.panel.items():
+            _check_part(name, part, seen)
         return self
 
     def stage(self, name: str) -> StageSpec | None:
@@ -155,6 +170,14 @@ def _check_stage(stage: StageSpec, earlier: dict[str, StageSpec], labels: set[st
             raise ValueError(f"stage {stage.name} wants {name}, which is no earlier map stage")
     if stage.kind in ("segment", "prompt") and not set(stage.labels) <= labels:
         raise ValueError(f"stage {stage.name} gives labels {stage.labels}, of which some are not declared")
+
+
+def _check_part(name: str, part: PanelPart, stages: dict[str, StageSpec]) -> None:
+    stage = stages.get(part.stage)
+    if stage is None or stage.kind not in ("segment", "prompt"):
+        raise ValueError(f"panel {name} wants stage {part.stage}, which makes no mask")
+    if not set(part.labels) <= set(stage.labels) or (part.labels and part.probability):
+        raise ValueError(f"panel {name} wants labels that stage {part.stage} does not give, or of a probability")
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -270,7 +270,17 @@ class Passage:
         canvas, state = self.canvases.get(self.wanted.name) or self._canvas(self.wanted), self.state
         mask, flags = canvas.mask(), tuple(dict.fromkeys(state.flags))
         status, patches, parts = self._status(canvas), tuple(canvas.patches), tuple(canvas.parts)
-        return CascadeResult(status, mask, patches, tuple(state.results), state.classification, flags, parts, masks)
+        return CascadeResult(
+            status,
+            mask,
+            patches,
+            tuple(state.results),
+            state.classification,
+            flags,
+            parts,
+            masks=masks,
+            stage=self.wanted.name,
+        )
 
     def _status(self, canvas: Canvas) -> Status:
         if canvas.parts:

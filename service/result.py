@@ -124,6 +124,7 @@ class CascadeResult:
         parts: of the mask, slice by slice.
         masks: of the stages asked for that ran, by stage.
         side: where the chest wall was found; None where the pipeline does not ask.
+        stage: the one asked for, whose mask this is.
     """
 
     status: Status
@@ -135,3 +136,4 @@ class CascadeResult:
     parts: tuple[Part, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
     side: Side | None = None
+    stage: str | None = None

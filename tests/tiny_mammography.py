@@ -30,6 +30,11 @@ ENHANCE = {"tissue": "none", "lesion": "none"}
 REGIONS = {"fibroglandular": ["fibroglandular"], "breast": ["adipose", "fibroglandular"], "full": []}
 STAGE_2 = {"regions": REGIONS, "region": "breast", "look": {"surround": 2 / SIZE}}
 # What the tests choose from, where they choose.
+PANEL = {
+    "tissue_seg": {"stage": "tissue"},
+    "fgt_mask": {"stage": "tissue", "labels": ["fibroglandular"]},
+    "cancer_prob": {"stage": "lesion", "probability": True},
+}
 CHOICES = {"enhance": ["none", "clahe", "adaptive_clahe"], "measurements": ["density"]}
 OF_TRAINING = ("recipe", "licence", "mirror", "train")
 

@@ -21,6 +21,7 @@ from service.formats.label_studio import label_studio_tasks
 from service.formats.mask_png import encode_mask
 from service.formats.nifti_out import encode_nifti
 from service.formats.overlay import encode_overlay
+from service.formats.panel import encode_panel, panel_parts
 from service.formats.polygons import polygon_document
 from service.formats.probability import TOP, encode_probability, probability_map
 from service.image import Image
@@ -39,6 +40,8 @@ class Format:
         for_volumes: how the same is written of a volume, where that differs.
         from_dicom: whether it takes what only a DICOM source holds: patient, study, frame of reference.
         probabilities: whether it tells those of each voxel.
+        masks: whether it shows those of all stages.
+        parts: further PNG files where answers are written as files, by name; None for one that cannot be had.
     """
 
     name: str
@@ -48,6 +51,13 @@ class Format:
     for_volumes: Format | None = None
     from_dicom: bool = False
     probabilities: bool = False
+    masks: bool = False
+    parts: Callable[[Answer], Mapping[str, bytes | None]] | None = None
+
+    @staticmethod
+    def suffix_of(part: str) -> str:
+        """How the name of a part's file ends."""
+        return f"_{part}.png"
 
     def of(self, image: Image) -> Format:
         """How an answer to this image is written. Raises InputError with code ``needs_dicom``."""
@@ -107,6 +117,7 @@ _mask = _timed(lambda answer: encode_mask(answer.result.mask, answer.manifest.la
 _nifti = _timed(lambda answer: encode_nifti(answer.result.mask.labels, answer.image))
 _overlay = _timed(lambda answer: encode_overlay(answer.image, answer.result.mask, answer.manifest.labels))
 _probability = _timed(lambda answer: encode_probability(answer.result.patches, answer.image.region))
+_panel = _timed(encode_panel)
 _volume = Format("probability", NIFTI, ".probability.nii.gz", _timed(_probability_volume), probabilities=True)
 
 OFFERED: Mapping[str, Format] = {
@@ -116,6 +127,7 @@ OFFERED: Mapping[str, Format] = {
         Format("mask", PNG, ".mask.png", _mask, Format("mask", NIFTI, ".mask.nii.gz", _nifti)),
         Format("overlay", PNG, ".overlay.png", _overlay),
         Format("probability", PNG, ".probability.png", _probability, _volume, probabilities=True),
+        Format("panel", PNG, "_visualization.png", _panel, probabilities=True, masks=True, parts=panel_parts),
         Format("nifti", NIFTI, ".nii.gz", _nifti),
         Format("dicom-seg", DICOM, ".seg.dcm", _timed(_seg), from_dicom=True),
         Format("dicom-sr", DICOM, ".sr.dcm", _timed(_sr), from_dicom=True),
@@ -131,7 +143,6 @@ LABELMAPS: Mapping[str, Encode] = {
     "dicom-seg": lambda answer: _seg(answer, "labelmap"),
     "dicom-sr": lambda answer: _sr(answer, "labelmap"),
 }
-NOT_YET = frozenset({"panel"})
 # What a caller gets who names a media type and no format; the first one where he names all.
 BY_MEDIA_TYPE: Mapping[str, str] = {JSON: "json", PNG: "mask", DICOM: "dicom-seg", NIFTI: "nifti"}
 
@@ -157,8 +168,8 @@ def wanted_format(name: str | None, accept: str | None, seg_type: SegType | None
 def _by_name(name: str) -> Format:
     if name in OFFERED:
         return OFFERED[name]
-    found = f"format={name}, which is not written yet" if name in NOT_YET else f"format={name[:40]}"
-    raise BadParameter(found, f"one of {', '.join(OFFERED)}", "Ask for one of these formats.", "unsupported_format")
+    wanted = f"one of {', '.join(OFFERED)}"
+    raise BadParameter(f"format={name[:40]}", wanted, "Ask for one of these formats.", "unsupported_format")
 
 
 def _by_accept(accept: str | None) -> str:

@@ -84,7 +84,7 @@ def produce(
         order.parameters.check(image)
         wanted = order.format.of(image)
     check()
-    request = replace(request, probabilities=wanted.probabilities)
+    request = replace(request, probabilities=wanted.probabilities, masks=wanted.masks)
     answer = engine.segment(image, request, watch or Checked(check))
     clock.add("stages", answer.timings_ms["stages"])
     check()

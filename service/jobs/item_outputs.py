@@ -41,6 +41,14 @@ NOTHING_FOUND = Problem(
 )
 
 
+NOT_RUN = Problem(
+    "not_run",
+    "a part whose stage did not run, or of whose probability none was asked for",
+    "a part of the stage asked for, or the mask of an earlier one",
+    "Leave box, points and stage out, so that every stage runs.",
+)
+
+
 def wanted_outputs(texts: Iterable[str]) -> tuple[str, ...]:
     """Formats from a field that may be repeated and hold several between commas; JSON when nothing is said.
 
@@ -134,13 +142,21 @@ def _written(writer: _Writer, answer: Answer, outputs: Sequence[str], clock: Clo
         except InputError as error:
             left_out[output] = Problem(error.code, error.found, error.wanted, error.remedy)
             continue
-        if content:
-            names[output] = writer.put(form.suffix, content, form.media_type)
-        else:
-            left_out[output] = NOTHING_FOUND
+        files = {output: (form.suffix, content or None, NOTHING_FOUND), **_parts(form, answer)}
+        for name, (suffix, part, problem) in files.items():
+            if part is None:
+                left_out[name] = problem
+            else:
+                names[name] = writer.put(suffix, part, form.media_type)
     _check_some(names, left_out)
     writer.put_timings(orjson.dumps(_timings(answer, clock)))
     return Done(tuple(writer.files), _summary(body, names, left_out))
+
+
+def _parts(form: Format, answer: Answer) -> dict[str, tuple[str, bytes | None, Problem]]:
+    """Suffix, content and why there may be none of the files that a format has beside its own, by name."""
+    parts = form.parts(answer) if form.parts else {}
+    return {name: (form.suffix_of(name), content, NOT_RUN) for name, content in parts.items()}
 
 
 def _format(output: str, seg_type: SegType | None) -> Format:

@@ -124,7 +124,9 @@ def _answer(bench: Bench, claim: Claim, watch: ItemWatch, clock: Clock) -> Answe
     with clock.span("decode"):
         image = _decoded(bench, engine, claim, parameters)
     _check_some(claim.job.outputs, image)
-    request = replace(parameters.request(), probabilities="probability" in claim.job.outputs)
+    formats = [wanted_format(name, None) for name in claim.job.outputs]
+    probabilities, masks = any(one.probabilities for one in formats), any(one.masks for one in formats)
+    request = replace(parameters.request(), probabilities=probabilities, masks=masks)
     answer = engine.segment(image, request, watch)
     clock.add("stages", answer.timings_ms["stages"])
     return answer

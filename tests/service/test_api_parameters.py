@@ -125,7 +125,7 @@ def test_query_and_form_may_be_mixed_and_empty_means_left_out(tiny_client: httpx
         ({"seg_type": "binary"}, 422, "bad_parameter", "seg_type=binary for format=json"),
         ({"seg_type": "labelmap", "format": "mask"}, 422, "bad_parameter", "dicom-seg, dicom-sr only"),
         ({"seg_type": "surface", "format": "dicom-seg"}, 422, "bad_parameter", "'binary' or 'labelmap'"),
-        ({"format": "panel"}, 422, "unsupported_format", "json, mask, overlay"),
+        ({"format": "panels"}, 422, "unsupported_format", "json, mask, overlay"),
         ({"format": "gif"}, 422, "unsupported_format", "format=gif"),
         ({"format": "dicom-seg"}, 422, "needs_dicom", "DICOM"),
         ({"format": "dicom-sr"}, 422, "needs_dicom", "DICOM"),

@@ -211,7 +211,7 @@ def test_outputs_from_a_field(texts: list[str], wanted: tuple[str, ...]) -> None
     assert wanted_outputs(texts) == wanted
 
 
-@pytest.mark.parametrize("text", ["jpg", "json,hologram", "panel", "JSON"])
+@pytest.mark.parametrize("text", ["jpg", "json,hologram", "panels", "JSON"])
 def test_unknown_outputs(text: str) -> None:
     with pytest.raises(BadParameter, match=r"Found format=.*; wanted one of json, mask") as caught:
         wanted_outputs([text])
