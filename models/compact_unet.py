@@ -66,6 +66,56 @@ class CompactUNet(nn.Module):
         return logits if self.presence is None else (logits, self.presence(deep))
 
 
+class CompactFusion(nn.Module):
+    """`CompactUNet` that sees depth beside colour: the small sibling of `models.sam_depth_fusion.SamDepthFusion`.
+
+    Input (batch, colours + 1, h, w), depth last, 0 to 1; or both apart, as (batch, colours, ...) and (batch, 1, ...).
+    Output logits (batch, classes, h, w); in training mode (logits, depth (batch, 1, h, w)), so that the colours learn
+    what depth looks like.
+
+    Args:
+        colours: channels of the picture.
+        classes: channels of the logits.
+        widths: as `CompactUNet` has them.
+        depth_dropout: probability that a training picture goes without depth, 0 to 1: a depth map is a guess, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        colours: int = 3,
+        classes: int = 6,
+        widths: Sequence[int] = (20, 40, 72, 112, 160),
+        depth_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.depth_dropout = depth_dropout
+        self.unet = CompactUNet(in_channels=colours + 1, classes=classes + 1, widths=widths)
+
+    def forward(self, x: Tensor, depth: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        if depth is not None:
+            x = torch.cat([x, depth], dim=1)
+        if self.training and self.depth_dropout:
+            kept = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.depth_dropout
+            x = torch.cat([x[:, :-1], x[:, -1:] * kept], dim=1)
+        both = self.unet(x)
+        return (both[:, :-1], both[:, -1:]) if self.training else both[:, :-1]
+
+
+class CompactMap(nn.Module):
+    """`CompactUNet` that draws a map of 0 to 1, such as relative depth: (batch, in_channels, h, w) to (batch, 1, h, w).
+
+    ``widths`` are those of `CompactUNet`.
+    """
+
+    def __init__(self, *, in_channels: int = 3, widths: Sequence[int] = (16, 32, 48, 80, 112)) -> None:
+        super().__init__()
+        self.unet = CompactUNet(in_channels=in_channels, classes=1, widths=widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.unet(x))
+
+
 class CompactClassifier(nn.Module):
     """The encoder of `CompactUNet` with an image-level head: (batch, in_channels, h, w) to logits (batch, classes).
 

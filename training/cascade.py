@@ -2,8 +2,9 @@
 
 The recipe of a cascade is the template of its pipeline: each stage names the recipes of its network. Everything lies in
 one folder: ``checkpoints/<stage>`` (run folders), the regions for stage 2 as ``boxes_folds.json`` or
-``boxes_held_out.json``, ``recipes/`` (what was trained, changes included), and ``pipelines/<name>/<version>``. Stopped
-and started again, it goes on after the last finished epoch.
+``boxes_held_out.json`` (where stage 1 draws a map: ``maps_folds.json``, ``maps_held_out.json``), ``recipes/`` (what was
+trained, changes included), and ``pipelines/<name>/<version>``. Stopped and started again, it goes on after the last
+finished epoch.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import yaml
 from service.yaml12 import read_yaml
 from training.cascade_plan import Plan, PlannedStage
 from training.choices import Source
+from training.drawn_maps import Maps
 from training.export import export_pipeline
 from training.kinship import corpus_of
-from training.out_of_fold import Boxes, boxes_of_chain
+from training.out_of_fold import Asked, Boxes, ask_chain
 from training.sampling import parts_of
 
 RECIPES, PIPELINES = "recipes", "pipelines"
@@ -39,27 +41,29 @@ def fit_cascade(plan: Plan, only: int | None = None) -> Path:
     first, second, *_ = plan.stages
     if only != 2:
         first.chain.train()
-        _regions(plan)
+        _tell(plan)
     if only == 1:
         return first.weights
     _rest(plan)
     return second.weights if only == 2 and not first.chain.done else _pipeline(plan)
 
 
-def _regions(plan: Plan) -> None:
-    """Write the boxes of stage 1 on pictures that it did not learn from."""
-    if plan.boxes.is_file():
+def _tell(plan: Plan) -> None:
+    """Write what stage 1 tells of pictures that it did not learn from, boxes or maps."""
+    if plan.told.is_file():
         return
     first, second, *_ = (one.chain for one in plan.stages)
-    boxes = boxes_of_chain(first, plan.look, corpus_of(second.last, second.data), folds=plan.source is Source.folds)
-    _tell_known(plan, boxes)
-    boxes.write(plan.boxes)
+    wanted = corpus_of(second.last, second.data)
+    asked = Maps(wanted, plan.told.with_suffix("")) if plan.maps_asked else Boxes(wanted)
+    ask_chain(asked, first, plan.look, folds=plan.source is Source.folds)
+    _tell_known(plan, asked)
+    asked.write(plan.told)
 
 
-def _tell_known(plan: Plan, boxes: Boxes) -> None:
+def _tell_known(plan: Plan, asked: Asked) -> None:
     """Where data sets differ, stage 1 may have learned from what stage 2 is tested on."""
     second = plan.stages[1].chain
-    known = [case.name for case in parts_of(second.last, second.data).test if case.name in boxes.known]
+    known = [case.name for case in parts_of(second.last, second.data).test if case.name in asked.known]
     if known:
         log.warning(
             "%d pictures of the test part of stage %s, the first %s, show what stage %s learned from: figures on them "
@@ -72,8 +76,9 @@ def _tell_known(plan: Plan, boxes: Boxes) -> None:
 
 
 def _rest(plan: Plan) -> None:
-    if not plan.boxes.is_file():
-        raise FileNotFoundError(f"Found no {plan.boxes}; wanted the regions of stage 1. Train it first: --stage 1.")
+    if not plan.told.is_file():
+        what = "maps" if plan.maps_asked else "regions"
+        raise FileNotFoundError(f"Found no {plan.told}; wanted the {what} of stage 1. Train it first: --stage 1.")
     for stage in plan.stages[1:]:
         stage.chain.train()
 

@@ -44,7 +44,7 @@ class Plan:
         template: of the pipeline.
         out: folder to write to.
         settings: of stages by name, over the template's own.
-        source: of the regions for stage 2.
+        source: of the regions, or maps, for stage 2.
         fold: kept for testing by all stages, None for the recipes' own.
         small: tiny networks on drawn phantoms, for which no data are needed.
     """
@@ -61,10 +61,10 @@ class Plan:
         """The template. Raises pydantic's ValidationError, and ValueError where it is of no cascade."""
         template = read_template(self.template)
         names = [stage.name for stage in template.stages]
-        if len(names) < 2 or template.stages[1].on != names[0]:
+        if len(names) < 2 or not (template.stages[1].on == names[0] or names[0] in template.stages[1].beside):
             raise ValueError(
-                f"Found {', '.join(names)} in {self.template}; wanted a second stage on the first one. Give the "
-                "template of a cascade."
+                f"Found {', '.join(names)} in {self.template}; wanted a second stage on the first one, or with its "
+                "map. Give the template of a cascade."
             )
         unknown = sorted(set(self.settings) - set(names))
         if unknown:
@@ -94,7 +94,8 @@ class Plan:
             begun = chain.best(settings.start.phase)
             first = first.model_copy(update={"start": begun.resolve()})
         if len(earlier) == 1:
-            first, *others = (one.model_copy(update={"boxes": self.boxes}) for one in (first, *others))
+            told = {"maps" if self.maps_asked else "boxes": self.told}
+            first, *others = (one.model_copy(update=told) for one in (first, *others))
         run = settings.checkpoints or self.out / CHECKPOINTS / stage.name
         return PlannedStage(stage, settings, Chain((first, *others), self._data(stage, settings), run, settings.logs))
 
@@ -120,6 +121,11 @@ class Plan:
         return Looking(first.template.block, label, first.template.mirror, first.settings.checkpoint)
 
     @property
-    def boxes(self) -> Path:
-        """The file of the regions for stage 2, its name by where they come from."""
-        return (self.out / f"boxes_{self.source}.json").resolve()
+    def maps_asked(self) -> bool:
+        """Whether stage 2 takes maps of stage 1 beside the picture, and not regions to look at."""
+        return self.read.stages[1].on != self.read.stages[0].name
+
+    @property
+    def told(self) -> Path:
+        """The file of what stage 1 tells stage 2, regions or maps, its name by who told it."""
+        return (self.out / f"{'maps' if self.maps_asked else 'boxes'}_{self.source}.json").resolve()

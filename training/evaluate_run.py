@@ -27,6 +27,7 @@ from training.export import digest
 from training.figures.tiles import INK
 from training.fit import BEST
 from training.looking import Subject
+from training.map_files import with_maps
 from training.metrics.calibration import Reliability, reliability
 from training.predict import predictor
 from training.recipe import Recipe
@@ -62,7 +63,8 @@ def images_of(recipe: Recipe, data: Path, part: Part, options: Mapping[str, Any]
     said = ", ".join(f"{name} {value}" for name, value in (options or {}).items())
     name = f"{data_set(recipe)}{f' with {said}' if said else ''} fold {recipe.test_fold}"
     beside = f"validation part beside {name}"
-    named = Images(name, split.test) if part is Part.test else Images(beside, split.validation)
+    cases = with_maps(split.test if part is Part.test else split.validation, recipe.maps)
+    named = Images(name if part is Part.test else beside, cases)
     if not named.cases:
         raise ValueError(f"Found no case in {named.name}; wanted at least one. Check the data set and the test fold.")
     return named

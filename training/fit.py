@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import default_collate
 from torch.utils.tensorboard import SummaryWriter
 
@@ -22,11 +22,13 @@ from training import run_folder
 from training.distributed import World, world
 from training.objective import Objective, as_float, mean_score, monitored, objective
 from training.optimise import Steps, autocast, freeze, make_optimizer, make_scaler, set_training
+from training.prepare.disk import room_on
 from training.recipe import Recipe
-from training.resume import check_resumed, settled
+from training.resume import check_epochs, check_resumed, settled
 from training.samples import in_channels
 from training.sampling import Loaders, case_of, embedding, loaders
 from training.schedules import learning_rate
+from training.shown import shown
 from training.state import State, averaged, build_network, moving_average, save
 
 CHECKPOINT, BEST, LAST = "checkpoint.pt", "best.pt", "last.pt"
@@ -65,7 +67,8 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
         FloatingPointError: the loss is no number.
         ImportError: a path in the recipe leads nowhere.
         OSError: a file cannot be written, or the run to resume lacks one; what was saved before stays whole.
-        ValueError: recipe, data and checkpoint do not fit each other, or not the run that is to be resumed.
+        ValueError: recipe, data and checkpoint do not fit each other, or not the run that is to be resumed, of which
+            more epochs may be done than are asked for.
     """
     out.mkdir(parents=True, exist_ok=True)
     if (out / CHECKPOINT).exists() and not resume:
@@ -75,11 +78,12 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, workers:
     recipe = settled(recipe)
     if (out / CHECKPOINT).exists():
         check_resumed(out, recipe, data)
-    with world(recipe.device) as here:
+    with world(recipe.device) as here, room_on(out):
         run = _prepared(recipe, data, out, here, workers)
         _check_validation(run)
         if run.checkpoint.exists():
             run.state.restore(run.checkpoint)
+            check_epochs(out, run.state.epoch, recipe.schedule.epochs)
         if here.first:
             run_folder.describe(out, recipe, data, here)
         _train(run)
@@ -140,9 +144,12 @@ def _epochs(run: Run, progress: Progress) -> Iterator[int]:
     recipe, state = run.recipe, run.state
     total, patience = recipe.schedule.epochs, recipe.schedule.early_stop
     bar = progress.add_task(recipe.name, total=total, completed=state.epoch, note="")
+    begun = state.epoch
     while state.epoch < total and not (patience and state.stale >= patience):
         yield state.epoch
         _report(run, progress, bar)
+    if begun and state.epoch == begun and run.world.first:
+        progress.log(f"{recipe.name} was finished after {begun} epochs: nothing is left to train.")
 
 
 def _report(run: Run, progress: Progress, bar: TaskID) -> None:
@@ -270,26 +277,8 @@ def _draw(run: Run) -> None:
     for index in range(min(run_folder.SHOWN, len(samples))):
         sample = samples[index]
         inputs, target, _ = run.world.moved(default_collate([sample]))
-        maps = (
-            _truth_map(_first(target)),
-            _guess_map(_first(run.objective.centred(_forward(run, run.state.kept, inputs)))),
-        )
+        maps = shown(run.recipe.task, target, run.objective.centred(_forward(run, run.state.kept, inputs)))
         one = case_of(samples, index)
         # Of what is prompted the network may see an embedding.
         seen = prepare(in_channels(one.image), run.recipe.input)[0] if isinstance(sample[0], tuple) else sample[0]
         run_folder.draw_prediction(run.out, one.case.name, seen, *maps)
-
-
-def _first(values: Any) -> Tensor:
-    one: Tensor = values[0] if isinstance(values, tuple) else values
-    return one
-
-
-def _truth_map(target: Tensor) -> Any:
-    """Labels (h, w) of the first truth of a batch: a mask (batch, 1, h, w), or a label map (batch, h, w)."""
-    return (target[0, 0] > 0.5 if target.ndim == 4 else target[0]).cpu().numpy()
-
-
-def _guess_map(logits: Tensor) -> Any:
-    """Labels (h, w) of the first logits of a batch (batch, labels, h, w)."""
-    return (logits[0, 0] > 0 if logits.shape[1] == 1 else logits[0].argmax(dim=0)).cpu().numpy()

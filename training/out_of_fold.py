@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from service.stages import Stage
 from training.datasets.case import Case
@@ -121,13 +121,32 @@ class Boxes:
 
     def write(self, path: Path) -> Path:
         """Write the boxes, and beside them, as ``<stem>.sources.json``, which run looked at which case."""
-        weights = {run: digest(_weights(Path(run))) for run in self.sources}
-        told = {run: {"weights": weights[run], "cases": names} for run, names in self.sources.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path.with_suffix(SOURCES), (json.dumps(told, indent=1) + "\n").encode())
+        write_sources(self.sources, path)
         # Written last: its presence says that all boxes are there.
         write_boxes({case.name: self.found[case.name] for case in self.wanted.cases if case.name in self.found}, path)
         return path
+
+
+class Asked(Protocol):
+    """What stage 1 tells of pictures, while it is gathered: boxes, or maps. Attributes are those of `Boxes`."""
+
+    wanted: Corpus
+    kinship: Kinship
+    known: Known
+
+    @property
+    def missing(self) -> list[Case]: ...
+
+    def add(self, run: Path, look: Looking, cases: Sequence[Case]) -> None: ...
+
+    def write(self, path: Path) -> Path: ...
+
+
+def write_sources(sources: Mapping[str, Sequence[str]], path: Path) -> None:
+    """Write beside ``path``, as ``<stem>.sources.json``, which run told of which cases, and its weights' digest."""
+    told = {run: {"weights": digest(_weights(Path(run))), "cases": list(names)} for run, names in sources.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path.with_suffix(SOURCES), (json.dumps(told, indent=1) + "\n").encode())
 
 
 def _weights(run: Path) -> Path:
@@ -160,17 +179,23 @@ def boxes_of_chain(chain: Chain, look: Looking, wanted: Corpus, *, folds: bool =
 
     Raises ValueError where nothing is left to train on.
     """
-    boxes, run = Boxes(wanted), chain.train()
+    boxes = Boxes(wanted)
+    ask_chain(boxes, chain, look, folds=folds)
+    return boxes
+
+
+def ask_chain(asked: Asked, chain: Chain, look: Looking, *, folds: bool = True) -> None:
+    """What `boxes_of_chain` does, for whatever stage 1 tells."""
+    wanted, run = asked.wanted, chain.train()
     lessons = learned(run, chain.data, validation=folds)
-    boxes.known = boxes.kinship.known(wanted, lessons)
-    boxes.add(run, look, [case for case in boxes.missing if case.name not in boxes.known])
-    for left_out, cases in _by_folds(boxes.known, boxes.missing).items() if folds else ():
+    asked.known = asked.kinship.known(wanted, lessons)
+    asked.add(run, look, [case for case in asked.missing if case.name not in asked.known])
+    for left_out, cases in _by_folds(asked.known, asked.missing).items() if folds else ():
         _check_left({case.fold for case in lessons[0].cases}, left_out)
         other = chain.without(left_out)
         other.train()
-        _check_unknown(boxes.kinship.known(wanted, learned(other.run, chain.data)), cases, other.run)
-        boxes.add(other.run, look, cases)
-    return boxes
+        _check_unknown(asked.kinship.known(wanted, learned(other.run, chain.data)), cases, other.run)
+        asked.add(other.run, look, cases)
 
 
 def _by_folds(known: Known, cases: Sequence[Case]) -> dict[tuple[int, ...], list[Case]]:

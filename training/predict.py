@@ -63,8 +63,8 @@ class Predictor:
     ) -> Float:
         """Probabilities (labels, height, width) on the picture's own grid; for ``classify`` scores (labels,).
 
-        The tasks ``labels`` and ``fuse`` give all their labels, background first, the others the lesion alone. What
-        looks at regions or is prompted needs ``boxes`` (left, top, right, bottom; half-open) in the picture's pixels:
+        The tasks ``labels`` and ``fuse`` give all their labels, background first, the others the lesion alone, ``map``
+        its map. What looks at regions or is prompted needs ``boxes`` (left, top, right, bottom; half-open) in pixels:
         each is predicted, and where they overlap the likeliest counts; with none at all everything is background. A
         network that was taught to be prompted by points is told ``points``, some for each box; without any, those of
         the box itself, its middle first. ``fuse`` needs ``depth`` (height, width), uint8.
@@ -136,7 +136,7 @@ class Predictor:
         return self._probabilities(outputs[0], placement)
 
     def _probabilities(self, logits: Float, placement: Placement) -> Float:
-        if self.recipe.probabilities:
+        if self.recipe.probabilities or self.recipe.task == "map":
             return restore(np.clip(logits, 0, 1), placement)
         probability = softmax(logits) if self.recipe.task in EXCLUSIVE else label_probabilities(logits, exclusive=False)
         return restore(probability, placement)

@@ -19,7 +19,7 @@ from service.yaml12 import read_yaml
 from training.augment import Strength
 from training.schedules import Rate
 
-TaskName = Literal["localise", "segment", "classify", "whole", "labels", "fuse", "prompt"]
+TaskName = Literal["localise", "segment", "classify", "whole", "labels", "fuse", "map", "prompt"]
 NonNegative = Annotated[float, Field(ge=0)]
 # Of BUSI, in the order in which every classifier of this project gives them.
 CATEGORIES = ("benign", "malignant", "normal")
@@ -83,7 +83,8 @@ class Recipe(Frozen):
         name: also the file's name.
         task: what is learned, see `training.tasks`. ``localise``: the lesion in the whole picture and whether there is
             one; ``segment``: the lesion in crops; ``classify``: the category of crops; ``whole``: the lesion in the
-            whole picture; ``labels``: a label map (softmax); ``fuse``: a label map from picture and depth;
+            whole picture; ``labels``: a label map (softmax); ``fuse``: a label map from picture and depth; ``map``:
+            the depth of the whole picture, 0 to 1;
             ``prompt``: the lesion that a box or points mean, on pictures as they are.
         network: its builder.
         dataset: a function of the data set's folder that gives its cases.
@@ -92,6 +93,8 @@ class Recipe(Frozen):
         region: ``crop`` around a box, ``mask_out`` (the whole picture, black outside of the box) or ``whole``; None
             takes the task's own.
         boxes: JSON file of boxes that a localiser found on cases it was not trained on (`training.regions`).
+        maps: JSON file of maps that a map stage drew of cases it was not trained on (`training.map_files`); they
+            take the place of the depth that these cases come with.
         boxes_share: of the crops with a lesion, how many use these boxes and not the jittered truth.
         jitter: of the true boxes.
         prompts: of ``prompt``, see `training.prompts.Prompts`.
@@ -139,6 +142,7 @@ class Recipe(Frozen):
     look: Look = Look()
     region: Literal["crop", "mask_out", "whole"] | None = None
     boxes: Path | None = None
+    maps: Path | None = None
     boxes_share: Fraction = 0.5
     jitter: Jitter = Jitter()
     prompts: Annotated[dict[str, Any], Field(default_factory=dict)]

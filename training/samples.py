@@ -18,12 +18,12 @@ from service.preprocess import place, prepare, prepare_map, resize
 from service.stages import looked_at
 from training import augment, transplant
 from training.datasets.case import Case, Labels, Picture, read_grey
+from training.map_files import DEPTH
 from training.recipe import Recipe
 from training.regions import Boxes, Grey, jittered, lesion_boxes, random_box
 from training.tasks import AMBIGUOUS, MISSED, SILENT
 
 CACHED_SIDE = augment.LONGEST
-DEPTH = "depth"
 CROPS = ("segment", "classify")
 Sample = tuple[Tensor | tuple[Tensor, ...], Tensor | tuple[Tensor, ...], Tensor]
 
@@ -123,14 +123,13 @@ class View:
 class Samples(Dataset[Sample]):
     """(input (channels, h, w), target, category) per case.
 
-    The target is a mask (1, h, w) 0 to 1, or for ``labels`` a label map int64 (h, w). ``fuse`` has the depth
-    (1, h, w), 0 to 1, as a further channel behind the picture's, and beside the label map as a second target.
+    The target is a mask (1, h, w) 0 to 1, for ``labels`` a label map int64 (h, w), for ``map`` the depth (1, h, w),
+    0 to 1. ``fuse`` has it as a further channel behind the picture's, and beside the label map as a second target.
 
     Category is 1 or 0 (is any lesion in view), for ``classify`` the index in the recipe's classes, -1 where it is
-    ambiguous. With ``training`` off nothing is random: the whole picture, or the crop around the true box or, where
-    there are ``boxes``, around the localiser's best. There it also says what the localiser has decided already
-    (`training.tasks`): where it found nothing, or nothing that meets the lesion, the network is shown what it can be
-    shown, the true box or another, but what it draws does not count.
+    ambiguous. With ``training`` off nothing is random: the whole picture, or the crop around the true box or the best
+    of ``boxes``. There it also says what the localiser has decided already (`training.tasks`): where it found nothing
+    that meets the lesion, the network is shown the true box or another, but what it draws does not count.
     """
 
     def __init__(self, loaded: Sequence[Loaded], recipe: Recipe, *, training: bool, boxes: Boxes | None = None) -> None:
@@ -158,6 +157,8 @@ class Samples(Dataset[Sample]):
             case "fuse":
                 depth = self._depth(one, view)
                 return torch.cat([image, depth]), (self._labels(view), depth), category
+            case "map":
+                return image, self._depth(one, view), category
             case _:
                 return image, self._mask(view.mask), category
 

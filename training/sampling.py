@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from training.datasets.case import Case, Picture
 from training.distributed import World
 from training.embeddings import EmbeddingStore
+from training.map_files import with_maps
 from training.prompts import Prompts, PromptSamples, View
 from training.recipe import Recipe, build
 from training.regions import read_boxes
@@ -168,7 +169,8 @@ def _chosen(recipe: Recipe, cases: Sequence[Case]) -> tuple[Case, ...]:
 def _loaded(recipe: Recipe, cases: Sequence[Case]) -> Sequence[Loaded]:
     # Crops are cut from the full resolution; a whole picture is shrunk anyway.
     longest = longest_side(recipe) if region_of(recipe) == "whole" else None
-    inputs = (DEPTH,) if recipe.task == "fuse" else ()
+    inputs = (DEPTH,) if recipe.task in ("fuse", "map") else ()
+    cases = with_maps(cases, recipe.maps)
     return load(cases, longest, inputs) if recipe.in_memory else Stored(cases, longest, inputs)
 
 

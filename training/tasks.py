@@ -150,6 +150,12 @@ def fuse_silence(output: Output, target: tuple[Tensor, Tensor], category: Tensor
     return labels_silence(output[0] if isinstance(output, tuple) else output, target[0], category, ignore)
 
 
+def map_score(output: Output, target: Tensor, category: Tensor, ignore: int = IGNORE) -> Tensor:
+    """1 less the mean absolute error, of maps of 0 to 1."""
+    error: Tensor = (output - target).abs().flatten(1).mean(dim=1)
+    return 1 - error
+
+
 def without_ignored(logits: Tensor, labels: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
     """Logits (batch, labels, h, w) and truth (batch, h, w) in which ignored pixels are background beyond doubt.
 
@@ -170,5 +176,6 @@ TASKS = {
     "whole": Task(map_loss, segment_score, "Dice", silence=segment_silence),
     "labels": Task(map_loss, labels_score, "Dice", "training.losses.stage1_loss", labels_silence),
     "fuse": Task(map_loss, fuse_score, "Dice", "training.losses.cross_entropy", fuse_silence),
+    "map": Task(map_loss, map_score, "1 - mean error", "training.losses.depth_l1", outputs=("map",)),
     "prompt": Task(map_loss, segment_score, "Dice", "training.losses.dice_ce", segment_silence),
 }

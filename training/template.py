@@ -121,6 +121,11 @@ class StageTemplate(BaseModel):
         return str(self.block.get("on", "image"))
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """The stages whose maps it takes beside the picture."""
+        return tuple(self.block.get("with", ()))
+
+    @property
     def label(self) -> str | None:
         """The label of that stage which it looks at, None for all."""
         return self.block.get("label")

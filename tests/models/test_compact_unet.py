@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.compact_unet import CompactClassifier, CompactUNet
+from models.compact_unet import CompactClassifier, CompactFusion, CompactMap, CompactUNet
 
 SMALL, LARGE = (8, 12, 16), (24, 48, 80, 128, 192)
 
@@ -105,3 +105,29 @@ GOLDEN_LOGITS = [
 ]  # fmt: skip
 GOLDEN_PRESENCE = [0.06379]
 GOLDEN_SCORES = [-0.13188, -0.09111, 0.39258]
+
+
+def test_fusion_gives_depth_while_it_trains_and_logits_alone_when_it_serves() -> None:
+    network = seeded(CompactFusion, classes=4, widths=SMALL)
+    logits = network(picture(2, 4))
+    assert logits.shape == (2, 4, 32, 48)
+    assert torch.equal(network(picture(2, 4)[:, :3], picture(2, 4)[:, 3:]), logits)
+    both = network.train()(picture(4, 4))
+    assert [one.shape for one in both] == [(4, 4, 32, 48), (4, 1, 32, 48)]
+
+
+def test_fusion_sees_depth_unless_it_is_dropped() -> None:
+    network, x = seeded(CompactFusion, widths=SMALL, depth_dropout=1.0), picture(2, 4)
+    without = x * torch.tensor([1, 1, 1, 0])[:, None, None]
+    assert not torch.allclose(network(x), network(without))
+    seen: list[torch.Tensor] = []
+    network.unet.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network.train()(x)
+    assert torch.equal(seen[0], without)
+
+
+def test_a_map_lies_between_0_and_1() -> None:
+    network = seeded(CompactMap, widths=SMALL)
+    drawn = network(20 * picture(2, 3))
+    assert drawn.shape == (2, 1, 32, 48)
+    assert 0 <= drawn.min() < drawn.max() <= 1

@@ -85,7 +85,7 @@ def pipeline(plan: Plan, first: Path) -> Path:
 
 def test_stage_1_ends_with_regions_on_pictures_that_it_did_not_learn_from(first: Path, plan: Plan) -> None:
     trained = {case.name for lesson in learned(first.parent, validation=False) for case in lesson.cases}
-    assert set(read_boxes(plan.boxes)) == {case.name for case in cases(plan.stages[0].chain.data)} - trained
+    assert set(read_boxes(plan.told)) == {case.name for case in cases(plan.stages[0].chain.data)} - trained
 
 
 def test_all_stages_become_a_pipeline_that_serves(pipeline: Path, plan: Plan, data: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_smoke_run_cannot_be_taken_for_what_ships(tmp_path: Path) -> None:
 
 def test_stage_2_learns_on_the_regions_of_stage_1_in_every_phase(pipeline: Path, plan: Plan) -> None:
     runs = plan.out / "checkpoints"
-    assert recipe_of(runs / "segment_phase1").boxes == recipe_of(runs / "segment").boxes == plan.boxes
+    assert recipe_of(runs / "segment_phase1").boxes == recipe_of(runs / "segment").boxes == plan.told
     assert recipe_of(runs / "segment").start == (runs / "segment_phase1" / "best.pt").resolve()
     assert recipe_of(runs / "classify").start == (runs / "segment_phase1" / "best.pt").resolve()
     assert recipe_of(runs / "classify").boxes is None
@@ -162,7 +162,8 @@ def test_a_smoke_run_is_small_and_needs_no_data(tmp_path: Path) -> None:
         plan = Plan(path, tmp_path, small=True)
         assert {stage.chain.data for stage in plan.stages} == {tmp_path / "phantoms"}
         assert {recipe.schedule.epochs for stage in plan.stages for recipe in stage.chain.phases} == {2}
-        assert plan.stages[1].chain.last.boxes == plan.boxes
+        second = plan.stages[1].chain.last
+        assert plan.told == (second.maps if plan.maps_asked else second.boxes)
 
 
 def test_stage_2_alone_needs_the_regions_of_stage_1(data: Path, template: Path, tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_mammography_learns_tissue_from_one_data_set_and_lesions_from_another(tm
     pipeline = fit_cascade(plan)
     runs = tmp_path / "out" / "checkpoints"
     assert sorted(path.name for path in runs.iterdir()) == ["lesion", "tissue", "tissue_without_1"]
-    assert len(read_boxes(plan.boxes)) == 12, "every picture of the second set"
-    assert recipe_of(runs / "lesion").boxes == plan.boxes
+    assert len(read_boxes(plan.told)) == 12, "every picture of the second set"
+    assert recipe_of(runs / "lesion").boxes == plan.told
     engine = Engine.open([pipeline.parent.parent], "cpu", 1)
     seen = read_raster((table / "images" / "00.png").read_bytes())
     for stage in (None, "tissue"):

@@ -33,7 +33,7 @@ def test_every_template_that_comes_along_gives_a_manifest(path: Path) -> None:
 
 def test_every_modality_has_a_template() -> None:
     names = [path.stem.removesuffix("_pipeline") for path in TEMPLATES]
-    assert names == ["mammography", "mri_compact", "mri", "mri_yolo11n", "ultrasound"]
+    assert names == ["mammography", "mri_compact", "mri", "mri_yolo11n", "photo", "ultrasound"]
 
 
 @pytest.mark.parametrize("name", ["mri", "mri_compact", "mri_yolo11n"])
