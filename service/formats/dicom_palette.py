@@ -18,8 +18,6 @@ CHANNELS = ("Red", "Green", "Blue")
 DISCRETE, LINEAR, INDIRECT = 0, 1, 2
 # The longest segment for one entry takes four words of two bytes.
 MOST_BYTES = 8 << 16
-# The longest segment for one entry takes four words of two bytes.
-MOST_BYTES = 8 << 16
 
 
 def palette_of(dataset: Dataset, layout: Layout, little: bool) -> tuple[Lut, Lut, Lut]:
@@ -55,8 +53,6 @@ def _channel(dataset: Dataset, name: str, layout: Layout, little: bool) -> Lut:
 
 def _expanded(segments: bytes, descriptor: Sequence[int], little: bool) -> list[int]:
     """Entries of a segmented table. Raises UnusableImage when they are more than declared or refer to each other."""
-    if len(segments) > MOST_BYTES:
-        raise malformed("DICOM", f"with a colour table of {len(segments)} bytes")
     if len(segments) > MOST_BYTES:
         raise malformed("DICOM", f"with a colour table of {len(segments)} bytes")
     wide = int(descriptor[2]) > 8
