@@ -183,7 +183,11 @@ def _plain_spacing(header: Header) -> Spacing:
     """mm as (k, j, i), where only voxel sizes are given."""
     unit = UNITS.get(int(header["xyzt_units"]) & 7, math.nan)
     x, y, z = (float(one) * unit for one in header["pixdim"][1:4])
-    return (z, y, x) if all(math.isfinite(one) and one > 0 for one in (x, y, z)) else NO_SPACING
+    known = [math.isfinite(one) and one > 0 for one in (x, y, z)]
+    if known == [True, True, False] and _shape(header)[0][2] == 1:
+        # A picture needs no distance to the next one.
+        return None, y, x
+    return (z, y, x) if all(known) else NO_SPACING
 
 
 def _bytes(content: bytes, offset: int, block: Block) -> bytearray | memoryview:

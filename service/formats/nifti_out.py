@@ -2,8 +2,10 @@
 
 From NIfTI the geometry of the file's header is kept to the bit, so that mask and source land on each other in every
 reader, whichever of the two forms it trusts; text fields and extensions, which may name the patient, are left behind.
-From DICOM the forms are those of the patient (code 1). A picture lies in no patient: it gets the pixel grid itself as
-its space (code 2), x to the left and y to the back as other tools read a PNG, with unit spacing where none is known.
+From DICOM the forms are those of the patient (code 1). A qform knows right angles alone: of axes a little off them it
+holds the nearest, within half a voxel, and the sform what they are; of others there is none. A picture lies in no
+patient: it gets the pixel grid itself as its space (code 2), x to the left and y to the back as other tools read a PNG,
+with unit spacing where none is known.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from service.formats.orientation import usable
+from service.formats.orientation import is_straight, usable
 from service.image import Image
 from service.source import LPS_TO_RAS, Affine, Source, Stored
 
@@ -27,8 +29,6 @@ GEOMETRY = (
     *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     *("srow_x", "srow_y", "srow_z", "xyzt_units"),
 )
-# Rounded direction cosines bend a volume by less than this (mm at its far corner); only then a qform is as good as it.
-BEND = 1e-2
 
 
 def encode_nifti(volume: NDArray[Any], image: Image, *, scale: float = 1.0) -> bytes:
@@ -72,7 +72,7 @@ def _complete(header: Any) -> None:
         header.set_sform(qform, q_code)
     if qform is None and sform is not None:
         header["qform_code"] = 0
-        if _rigid(sform, header.get_data_shape()):
+        if is_straight(sform, header.get_data_shape()):
             header.set_qform(sform, s_code)
 
 
@@ -121,16 +121,8 @@ def _place(header: Any, affine: Affine, code: int) -> None:
     header.set_xyzt_units("mm", "unknown")
     header.set_zooms((*np.linalg.norm(affine[:3, :3], axis=0), *header.get_zooms()[3:]))
     header.set_sform(affine, code)
-    if _rigid(affine, header.get_data_shape()):
+    if is_straight(affine, header.get_data_shape()):
         header.set_qform(affine, code)
-
-
-def _rigid(affine: Affine, shape: tuple[int, ...]) -> bool:
-    """Whether a qform, which knows no shear, puts the far corner of the volume where ``affine`` does."""
-    trial = _header(shape[:3])
-    trial.set_qform(affine)
-    corner = np.array([*shape[:3], 1.0])
-    return bool(np.abs((trial.get_qform() - affine) @ corner).max() < BEND)
 
 
 def _header(shape: tuple[int, ...], *, double: bool = False) -> Any:

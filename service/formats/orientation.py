@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.image import Spacing
-from service.source import LPS_TO_RAS, Affine
+from service.source import LPS_TO_RAS, Affine, Flag
 
 # Where index grows along (depth, rows, columns), by the patient's axis (0 right-left, 1 back-front, 2 feet-head) that
 # depth follows: Left, Inferior, Posterior; Posterior, Inferior, Left; Superior, Posterior, Left.
@@ -21,6 +21,13 @@ PREFERRED = (2, 0, 1)
 SAME_SIDE = 0.01
 # Cosine between two axes up to which a grid counts as rectangular.
 SHEAR = 1e-2
+# Voxels by which the far corner of a grid may be off where its axes are turned to right angles.
+OFF = 0.5
+OBLIQUE = Flag(
+    "oblique_grid",
+    "The axes of the volume do not stand at right angles: a NIfTI output says so by its sform, and readers that know no"
+    " such grids (ITK, SimpleITK) may refuse it.",
+)
 AS_STORED = (2, 1, 0), (False, False, False)
 
 Turn = tuple[tuple[int, int, int], tuple[bool, bool, bool]]
@@ -79,3 +86,12 @@ def rectangular(affine: Affine) -> bool:
     """Whether the axes stand at right angles, so that spacing says all about the size of a voxel."""
     unit = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return bool(np.abs(unit.T @ unit - np.eye(3)).max() <= SHEAR)
+
+
+def is_straight(affine: Affine, shape: tuple[int, ...]) -> bool:
+    """Whether the nearest grid of right angles, all that a qform can say, has every voxel within half a voxel of it."""
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(affine[:3, :3] / sides)
+    off = np.linalg.solve(affine[:3, :3], (left @ right) * sides - affine[:3, :3])
+    # Worst at one of the corners: what the axes add to each other there.
+    return bool((np.abs(off) @ np.array(shape[:3])).max() < OFF)

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from service.errors import UnusableImage
 from service.formats.mapped import mapped, part_of
 from service.formats.options import Options
-from service.formats.orientation import AS_STORED, image_affine, rectangular, spacing_of, turn_of
+from service.formats.orientation import (
+    AS_STORED,
+    OBLIQUE,
+    image_affine,
+    is_straight,
+    rectangular,
+    spacing_of,
+    turn_of,
+)
 from service.image import NO_SPACING, Image, Spacing, SpacingSource
 from service.source import Affine, Flag, Source, SourceKind, Stored
 
@@ -135,7 +143,8 @@ def _spacing(kind: SourceKind, block: Block) -> tuple[Spacing, SpacingSource, tu
         return known or NO_SPACING, source if known else "none", (ORIENTATION_UNKNOWN,)
     if not rectangular(block.affine):
         return NO_SPACING, "none", (SHEARED,)
-    return spacing_of(block.affine, turn_of(block.affine)), source, ()
+    bent = () if is_straight(block.affine, block.shape) else (OBLIQUE,)
+    return spacing_of(block.affine, turn_of(block.affine)), source, bent
 
 
 def _scale(block: Block) -> _Scale:

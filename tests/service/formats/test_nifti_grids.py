@@ -120,6 +120,22 @@ def test_without_a_form_slices_stay_as_stored() -> None:
     assert "orientation_unknown" in codes(image)
 
 
+def test_a_picture_without_a_step_keeps_its_millimetres() -> None:
+    content = edited(saved(numbers((10, 12, 1))), FORMS, "<hh", 0, 0)
+    image = read_nifti(edited(content, 76 + 4, "<3f", 0.7, 0.8, 0.0), NONE)
+    assert (image.spacing, image.spacing_source) == ((None, pytest.approx(0.8), pytest.approx(0.7)), "nifti")
+    volume = edited(edited(saved(numbers()), FORMS, "<hh", 0, 0), 76 + 4, "<3f", 0.7, 0.8, 0.0)
+    assert read_nifti(volume, NONE).spacing == (None, None, None)
+
+
+@pytest.mark.parametrize(("cosine", "flagged"), [(0.0, False), (0.001, False), (0.009, True)])
+def test_a_grid_that_is_nearly_at_right_angles(cosine: float, flagged: bool) -> None:
+    affine = np.eye(4)
+    affine[0, 1] = cosine
+    image = read_nifti(saved(numbers((120, 120, 3)), affine), NONE)
+    assert (image.spacing_source, "oblique_grid" in codes(image)) == ("nifti", flagged)
+
+
 @pytest.mark.parametrize(("unit", "factor"), [(1, 1000.0), (2, 1.0), (3, 0.001), (0, 1.0)])
 def test_units(unit: int, factor: float) -> None:
     image = read_nifti(saved(numbers(), xyzt_units=unit), NONE)
