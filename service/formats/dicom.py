@@ -18,6 +18,7 @@ from service.formats.dicom_geometry import (
     Stack,
     check_phase,
     misplaced,
+    place_in_volume,
     place_of,
     stacked,
 )
@@ -28,13 +29,17 @@ from service.formats.dicom_spacing import Tissue, spacing_of, tissue_of
 from service.formats.dicom_volume import Frames, View, seen
 from service.formats.functional_groups import Frame, frames_of
 from service.formats.guard import decoding
-from service.formats.mapped import part_of
+from service.formats.mapped import blackened, part_of
 from service.formats.options import Options
+from service.formats.orientation import OBLIQUE, is_straight
 from service.image import DepthAxis, Image, Region
 from service.source import DicomSource, Flag, Source
 
 UNPLACED = Flag(
     "frames_unplaced", "The frames do not say how they lie to each other: each was looked at as a picture of its own."
+)
+IN_VOLUME = Flag(
+    "volume_unplaced", "The frames lie in the scanner's own volume, not in the patient: nothing has a place there."
 )
 TIMES = ("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate")
 
@@ -107,16 +112,20 @@ def image_of(material: Material, options: Options) -> Image:
         if options.slice is None:
             options.limits.check_slices(len(order.shots))
         first = order.shots[0].frame
-        facts, (tissue, tissue_flags) = facts_of(first), tissue_of(first.dataset, material.layout)
+        facts = facts_of([shot.frame for shot in order.shots])
+        tissue, tissue_flags = tissue_of(first.dataset, material.layout)
         spacing = spacing_of(first, tissue)
         depth, held = len(order.shots), options.held(len(order.shots))
         stored = Frames(lambda numbers: _decoded(material, [order.shots[z] for z in numbers]), depth, held)
         views = [View(shot.frame, material.headers[shot.instance].little) for shot in order.shots]
         shown = seen(stored, views, material.layout, raw=facts.modality in options.raw)
-        voxels, part = part_of(shown.voxels, held, depth)
+        seen_alone = tissue.regions if tissue and options.hide_outside else ()
+        voxels = blackened(shown.voxels, seen_alone) if seen_alone else shown.voxels
+        voxels, part = part_of(voxels, held, depth)
     assumed = tuple(ASSUMED for one in material.headers if one.assumed)
     nowhere = tuple(ORIENTATION_UNUSABLE for shot in order.shots if misplaced(shot.frame, shot.place))
-    flags = (*assumed, *material.flags, *facts.flags, *tissue_flags, *spacing.flags, *nowhere, *order.flags)
+    bent = _bent(order, material.layout)
+    flags = (*assumed, *material.flags, *facts.flags, *tissue_flags, *spacing.flags, *nowhere, *order.flags, *bent)
     return Image(
         voxels,
         spacing=(order.stack.step if order.stack else None, *(spacing.plane or (None, None))),
@@ -137,16 +146,42 @@ def _ordered(material: Material, options: Options) -> _Order:
     """By place where all frames have one and are parallel; else as the file has them."""
     shots = material.shots
     places = [shot.place for shot in shots if shot.place is not None]
-    if len(shots) > 1 and len(places) == len(shots) and all(one.parallel(places[0]) for one in places):
-        by_place = {(shot.instance, shot.frame.number): shot for shot in shots}
-        stack = stacked(places, options.phase)
-        chosen = tuple(by_place[one.instance, one.frame] for one in stack.places)
-        return _Order(chosen, stack.axis, stack, stack.flags)
+    if _make_a_stack(shots, places):
+        return _by_place(shots, stacked(places, options.phase))
+    known = [] if places else list(_in_volume(shots))
+    if _make_a_stack(shots, known):
+        stack = stacked(known, options.phase)
+        return _by_place(shots, replace(stack, affine=None, flags=(*stack.flags, IN_VOLUME)))
     check_phase(options.phase, 1)
     if len(shots) == 1:
         return _Order(shots, "none", stacked(places, None) if places else None)
     timed = any(shots[0].frame.dataset.get(name) for name in TIMES) or shots[0].frame.dataset.get("Modality") == "US"
     return _Order(shots, "time") if timed else _Order(shots, "none", flags=(UNPLACED,))
+
+
+def _make_a_stack(shots: Sequence[Shot], places: Sequence[Place]) -> bool:
+    return len(places) == len(shots) > 1 and all(one.parallel(places[0]) for one in places)
+
+
+def _bent(order: _Order, layout: Layout) -> tuple[Flag, ...]:
+    affine = order.stack.affine if order.stack else None
+    straight = affine is None or is_straight(affine, (layout.columns, layout.rows, len(order.shots)))
+    return () if straight else (OBLIQUE,)
+
+
+def _in_volume(shots: Sequence[Shot]) -> Iterator[Place]:
+    """Up to the first one that lies nowhere."""
+    for shot in shots:
+        place = place_in_volume(shot.frame, shot.instance)
+        if place is None:
+            return
+        yield place
+
+
+def _by_place(shots: Sequence[Shot], stack: Stack) -> _Order:
+    numbered = {(shot.instance, shot.frame.number): shot for shot in shots}
+    chosen = tuple(numbered[one.instance, one.frame] for one in stack.places)
+    return _Order(chosen, stack.axis, stack, stack.flags)
 
 
 def _decoded(material: Material, shots: Sequence[Shot]) -> Iterator[NDArray[Any]]:

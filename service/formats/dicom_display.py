@@ -20,6 +20,10 @@ WINDOW_IGNORED = Flag(
 )
 FUNCTION_UNKNOWN = Flag("voi_function_unknown", "The file names a window function that DICOM lacks; linear was used.")
 NO_WINDOW = Flag("no_window", "The file has no window: all values are shown, from the lowest to the highest.")
+RESCALING_UNUSABLE = Flag(
+    "rescaling_unusable",
+    "The rescaling in the file cannot be used (a slope of 0, or no number): stored values stand as they are.",
+)
 TRANSFORM, VOI = "PixelValueTransformationSequence", "FrameVOILUTSequence"
 LUT_BITS = range(1, 17)
 
@@ -29,10 +33,11 @@ def display_of(frame: Frame, layout: Layout, little: bool) -> tuple[Display, tup
     modality = _lut(frame.dataset.get("ModalityLUTSequence"), little, layout.signed)
     voi, flags = _voi(frame, little, modality is None and _signed_values(frame, layout))
     deep = layout.stored > 8 or any(isinstance(one, Lut) and one.bits > 8 for one in (modality, voi))
-    slope, intercept = (frame.number_of(TRANSFORM, name) for name in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept, rescaling = _rescaling(frame) if modality is None else (1.0, 0.0, ())
+    flags = (*rescaling, *flags)
     display = Display(
-        slope=slope or 1.0,
-        intercept=intercept or 0.0,
+        slope=slope,
+        intercept=intercept,
         modality=modality,
         voi=voi,
         inverse=_inverse(frame.dataset, layout),
@@ -44,6 +49,15 @@ def display_of(frame: Frame, layout: Layout, little: bool) -> tuple[Display, tup
         low = -(1 << (layout.stored - 1)) if layout.signed else 0
         return display.spanning(low, low + (1 << layout.stored) - 1), flags
     return display, flags if voi is not None else (*flags, NO_WINDOW)
+
+
+def _rescaling(frame: Frame) -> tuple[float, float, tuple[Flag, ...]]:
+    """Slope and intercept; neither counts where one of them is no number, or the slope leaves nothing of the values."""
+    said = [frame.value(TRANSFORM, name) for name in ("RescaleSlope", "RescaleIntercept")]
+    slope, intercept = (frame.number_of(TRANSFORM, name) for name in ("RescaleSlope", "RescaleIntercept"))
+    if (said[0] is not None and not slope) or (said[1] is not None and intercept is None):
+        return 1.0, 0.0, (RESCALING_UNUSABLE,)
+    return slope or 1.0, intercept or 0.0, ()
 
 
 def _signed_values(frame: Frame, layout: Layout) -> bool:

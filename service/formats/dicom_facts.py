@@ -5,6 +5,7 @@ Every text here comes from a list of ours: attributes hold whatever somebody typ
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
@@ -43,6 +44,10 @@ MAY_BE_BURNED_IN = Flag(
 ASSUMED = Flag("transfer_syntax_assumed", "The file does not name its transfer syntax; uncompressed was assumed.")
 LOSSY = Flag("lossy", "The pixels were compressed with loss before they came here.")
 
+SIDES_DISAGREE = Flag(
+    "laterality_disagrees", "The file, or the files of the series, name more than one side: none of them was believed."
+)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -54,8 +59,9 @@ class Facts:
     flags: tuple[Flag, ...]
 
 
-def facts_of(frame: Frame) -> Facts:
-    """Facts of the first frame."""
+def facts_of(frames: Sequence[Frame]) -> Facts:
+    """Facts of the first frame; a side only where no frame names another one."""
+    frame = frames[0]
     dataset = frame.dataset
     modality = _listed(dataset.get("Modality"), MODALITIES)
     burned = _listed(dataset.get("BurnedInAnnotation"), ("YES", "NO"))
@@ -66,7 +72,11 @@ def facts_of(frame: Frame) -> Facts:
         flags.append(MAY_BE_BURNED_IN)
     if str(dataset.get("LossyImageCompression", "")) == "01":
         flags.append(LOSSY)
-    return Facts(modality, _laterality(frame), _view(dataset), tuple(flags))
+    sides = {side for one in _told_apart(frames) for side in _sides(one)}
+    if len(sides) > 1:
+        flags.append(SIDES_DISAGREE)
+    side = next(iter(_sides(frame)), None) if len(sides) <= 1 else None
+    return Facts(modality, side, _view(dataset), tuple(flags))
 
 
 def _is_for_processing(dataset: Dataset) -> bool:
@@ -74,17 +84,22 @@ def _is_for_processing(dataset: Dataset) -> bool:
     return intent == "FOR PROCESSING" or str(dataset.get("SOPClassUID", "")) in FOR_PROCESSING_CLASSES
 
 
-def _laterality(frame: Frame) -> str | None:
-    """Of the image, else of the frame, else of the series."""
-    for value in (
+def _told_apart(frames: Sequence[Frame]) -> Iterable[Frame]:
+    """Of an instance that says the same of all its frames one."""
+    kinds = {
+        (id(one.dataset), one.number if "PerFrameFunctionalGroupsSequence" in one.dataset else 0): one for one in frames
+    }
+    return kinds.values()
+
+
+def _sides(frame: Frame) -> list[str]:
+    """Of the image, of the frame and of the series, as far as they are named."""
+    values = (
         frame.dataset.get("ImageLaterality"),
         frame.value("FrameAnatomySequence", "FrameLaterality"),
         frame.dataset.get("Laterality"),
-    ):
-        found = _listed(value, LATERALITIES)
-        if found:
-            return found
-    return None
+    )
+    return [side for value in values if (side := _listed(value, LATERALITIES))]
 
 
 def _view(dataset: Dataset) -> str | None:

@@ -21,6 +21,10 @@ from service.source import Affine, Flag
 Vector = NDArray[np.float64]
 # mm below which two slices lie at one place; share of the usual distance by which one may be off.
 SAME_PLACE, UNEVEN = 1e-3, 0.05
+# mm by which slices of several phases may be off each other, too, as long as that is such a share of the step.
+PHASES_APART = 0.1
+# How often its own thickness a slice may be away from the next one, and mm where its thickness is not known.
+THICKNESSES_APART, FAR_APART = 3.0, 30.0
 ORIENTATION_UNUSABLE = Flag(
     "orientation_unusable",
     "The file names a place in the patient that cannot be (axes of no unit length or at no right angle, or a place far"
@@ -32,7 +36,10 @@ ANGLE, UNIT = 1e-3, 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where one frame lies. ``instance`` counts from 0, ``frame`` from 1; ``pixel`` is mm between (rows, columns)."""
+    """Where one frame lies. ``instance`` counts from 0, ``frame`` from 1.
+
+    ``pixel`` is mm between (rows, columns), ``thickness`` mm across the slice, both None where unknown.
+    """
 
     instance: int
     frame: int
@@ -41,6 +48,7 @@ class Place:
     columns_along: Vector
     pixel: tuple[float, float] | None
     phases: Keys
+    thickness: float | None = None
 
     @property
     def normal(self) -> Vector:
@@ -79,6 +87,17 @@ def place_of(frame: Frame, instance: int) -> Place | None:
     """Where a frame lies, None where it does not say or says what cannot be."""
     position = frame.numbers("PlanePositionSequence", "ImagePositionPatient", 3)
     axes = frame.numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)
+    return _place(frame, instance, position, axes)
+
+
+def place_in_volume(frame: Frame, instance: int) -> Place | None:
+    """Where a frame of an ultrasound volume lies in that volume (PS3.3 C.8.24.3), None as `place_of`."""
+    position = frame.numbers("PlanePositionVolumeSequence", "ImagePositionVolume", 3)
+    axes = frame.numbers("PlaneOrientationVolumeSequence", "ImageOrientationVolume", 6)
+    return _place(frame, instance, position, axes)
+
+
+def _place(frame: Frame, instance: int, position: Sequence[float] | None, axes: Sequence[float] | None) -> Place | None:
     if position is None or axes is None:
         return None
     rows_along, columns_along = np.array(axes[:3]), np.array(axes[3:])
@@ -89,7 +108,11 @@ def place_of(frame: Frame, instance: int) -> Place | None:
         return None
     pixel = frame.numbers("PixelMeasuresSequence", "PixelSpacing", 2)
     usable = (pixel[0], pixel[1]) if pixel and all(map(plausible, pixel)) else None
-    return Place(instance, frame.number, np.array(position), rows_along, columns_along, usable, phases_of(frame))
+    thick = frame.number_of("PixelMeasuresSequence", "SliceThickness")
+    across = thick if thick and plausible(thick) else None
+    return Place(
+        instance, frame.number, np.array(position), rows_along, columns_along, usable, phases_of(frame), across
+    )
 
 
 def misplaced(frame: Frame, place: Place | None) -> bool:
@@ -108,7 +131,7 @@ def stacked(places: Sequence[Place], phase: int | None) -> Stack:
     nothing tells them apart, or beside each other.
     """
     ordered = sorted(places, key=lambda one: one.distance)
-    groups = _at_one_place(ordered)
+    groups = _shifted_phases(ordered) or _at_one_place(ordered, SAME_PLACE)
     if len(groups) < len(ordered):
         groups = _by_phase(groups)
     count = len(groups[0])
@@ -131,10 +154,24 @@ def check_phase(phase: int | None, count: int) -> None:
         raise BadParameter(f"phase={phase}", f"0 to {count - 1}", "Ask for a phase that the file has, or leave it out.")
 
 
-def _at_one_place(ordered: Sequence[Place]) -> list[list[Place]]:
+def _shifted_phases(ordered: Sequence[Place]) -> list[list[Place]] | None:
+    """Groups of slices a little off each other, None unless each holds one slice of each phase.
+
+    The step is the widest distance there is, so that what lies evenly is never taken for phases.
+    """
+    steps = np.diff([one.distance for one in ordered])
+    within = min(UNEVEN * float(steps.max(initial=0)), PHASES_APART)
+    if within <= SAME_PLACE or not ((steps >= SAME_PLACE) & (steps < within)).any():
+        return None
+    groups = _at_one_place(ordered, within)
+    alike = len({len(group) for group in groups}) == 1
+    return groups if alike and telling([[one.phases for one in group] for group in groups]) else None
+
+
+def _at_one_place(ordered: Sequence[Place], within: float) -> list[list[Place]]:
     groups: list[list[Place]] = []
     for one in ordered:
-        if groups and one.distance - groups[-1][0].distance < SAME_PLACE:
+        if groups and one.distance - groups[-1][0].distance < within:
             groups[-1].append(one)
         else:
             groups.append([one])
@@ -166,7 +203,19 @@ def _measured(places: Sequence[Place], phases: int) -> Stack:
     if (np.abs(steps - usual) > UNEVEN * usual).any():
         return Stack(tuple(places), "space", flags=(_uneven(steps, usual),), phases=phases)
     step = (last.position - first.position) / (len(places) - 1)
-    return Stack(tuple(places), "space", float(steps.mean()), _affine(first, step), phases=phases)
+    return Stack(
+        tuple(places), "space", float(steps.mean()), _affine(first, step), _far_apart(first, usual), phases=phases
+    )
+
+
+def _far_apart(first: Place, step: float) -> tuple[Flag, ...]:
+    """Even distances say nothing of slices that are missing, where every second one is or there are but two."""
+    most = FAR_APART if first.thickness is None else THICKNESSES_APART * first.thickness
+    if step <= most:
+        return ()
+    thick = "" if first.thickness is None else f" and are {first.thickness:g} mm thick"
+    text = f"Slices lie {step:g} mm apart{thick}: some may be missing, and a volume in ml counts what lies between."
+    return (Flag("slices_far_apart", text),)
 
 
 def _check_aligned(places: Sequence[Place]) -> None:

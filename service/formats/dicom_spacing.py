@@ -16,6 +16,8 @@ from service.formats.lengths import SPACING_UNUSABLE, plausible
 from service.image import Region, SpacingSource
 from service.source import Flag
 
+# Of projection X-ray, and of what pictures of it are exported as; between slices and echoes there is no detector.
+PROJECTIONS = ("MG", "CR", "DX", "RG", "RF", "XA", "PX", "IO", "OT", "SC", "")
 # Codes of PS3.3 C.8.5.5.1: two-dimensional, tissue, centimetre.
 FLAT, TISSUE, CENTIMETRE = 1, 1, 3
 MM_PER_CM = 10.0
@@ -40,10 +42,17 @@ class Spacing:
 
 @dataclass(frozen=True)
 class Tissue:
-    """The region of tissue and its mm between (rows, columns), None where it is not in centimetres."""
+    """The regions of tissue and their mm between (rows, columns), None where it is not in centimetres."""
 
-    region: Region
+    regions: tuple[Region, ...]
     plane: Plane | None
+
+    @property
+    def region(self) -> Region:
+        """The box around all of them."""
+        left, top = min(one.left for one in self.regions), min(one.top for one in self.regions)
+        right, bottom = max(one.right for one in self.regions), max(one.bottom for one in self.regions)
+        return Region(left, top, right, bottom, 0, self.regions[0].z1)
 
 
 def spacing_of(frame: Frame, tissue: Tissue | None) -> Spacing:
@@ -64,7 +73,8 @@ def _pixel_spacing(frame: Frame) -> Spacing | None:
 
 
 def _imager(frame: Frame) -> Spacing | None:
-    if frame.value("", "ImagerPixelSpacing") is None:
+    modality = str(frame.value("", "Modality") or "").strip()
+    if modality not in PROJECTIONS or frame.value("", "ImagerPixelSpacing") is None:
         return None
     factor = _magnification(frame)
     source: SpacingSource = "imager" if factor is None else "imager_magnified"
@@ -98,7 +108,7 @@ def tissue_of(dataset: Dataset, layout: Layout) -> tuple[Tissue | None, tuple[Fl
     if len(found) == 1:
         return found[0], flags
     if all(one.plane == found[0].plane for one in found):
-        return Tissue(_around([one.region for one in found]), found[0].plane), (*flags, ALIKE)
+        return Tissue(tuple(one.region for one in found), found[0].plane), (*flags, ALIKE)
     return max(found, key=lambda one: one.region.width * one.region.height), (*flags, LARGEST)
 
 
@@ -114,7 +124,7 @@ def _tissue(item: Dataset, layout: Layout) -> Tissue | None:
         return None
     # The lower right corner belongs to the region, and some writers put it just outside of the picture.
     region = Region(left, top, min(right + 1, layout.columns), min(bottom + 1, layout.rows), 0, layout.frames)
-    return Tissue(region, _scale(item))
+    return Tissue((region,), _scale(item))
 
 
 def _scale(item: Dataset) -> Plane | None:
@@ -124,9 +134,3 @@ def _scale(item: Dataset) -> Plane | None:
         return None
     # An axis may point upwards.
     return abs(deltas[0]) * MM_PER_CM, abs(deltas[1]) * MM_PER_CM
-
-
-def _around(regions: Sequence[Region]) -> Region:
-    left, top = min(one.left for one in regions), min(one.top for one in regions)
-    right, bottom = max(one.right for one in regions), max(one.bottom for one in regions)
-    return Region(left, top, right, bottom, 0, regions[0].z1)

@@ -164,9 +164,15 @@ def _colour(frames: Frames, layout: Layout) -> Seen:
 
 
 def _eight_or_sixteen(stored: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    if stored.dtype.itemsize == 4:
-        return np.asarray((stored >> np.uint32(max(layout.stored - 16, 0))).astype(np.uint16))
-    return np.asarray(stored << np.uint16(16 - layout.stored)) if 8 < layout.stored < 16 else stored
+    """By the bits that are stored, wherever they lie: 8 of 16 bits give 8, and 5 of 8 are spread over 8."""
+    shown = np.dtype(np.uint8 if layout.stored <= 8 else np.uint16)
+    up = 8 * shown.itemsize - layout.stored
+    if up == 0 and stored.dtype == shown:
+        return stored
+    wide = np.dtype(f"u{max(stored.dtype.itemsize, shown.itemsize)}")
+    top = min((1 << layout.stored) - 1, np.iinfo(wide).max)
+    within = np.minimum(stored.astype(wide, copy=False), wide.type(top))
+    return np.asarray((within << wide.type(max(up, 0)) >> wide.type(max(-up, 0))).astype(shown))
 
 
 def _grey(plane: NDArray[Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.image import SlabReader
+from service.image import Region, SlabReader
 
 Voxels = NDArray[Any] | SlabReader
 PlaneMap = Callable[[NDArray[Any]], NDArray[Any]]
@@ -37,6 +37,32 @@ class Mapped:
         for at, z in enumerate(places):
             out[at] = self.maps[z if len(self.maps) > 1 else 0](self.stored[z])
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class Blackened:
+    """A `service.image.SlabReader` over ``voxels`` with everything at 0 that lies in none of the regions."""
+
+    voxels: Voxels
+    regions: tuple[Region, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(depth, height, width, channels)."""
+        return tuple(self.voxels.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the voxels."""
+        return self.voxels.dtype
+
+    def __getitem__(self, key: slice) -> NDArray[Any]:
+        slab = self.voxels[key]
+        black = np.zeros_like(slab)
+        for region in self.regions:
+            _, rows, columns = region.slices
+            black[:, rows, columns] = slab[:, rows, columns]
+        return black
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +100,12 @@ def part_of(voxels: Voxels, held: range, depth: int) -> tuple[Voxels, tuple[int,
     if len(held) == depth:
         return voxels, None
     return Part(voxels, held.start, depth), (held.start, held.stop)
+
+
+def blackened(voxels: Voxels, regions: tuple[Region, ...]) -> Voxels:
+    """What lies in the regions alone: of a picture at once, of a volume slice by slice."""
+    lazy = Blackened(voxels, regions)
+    return lazy[0:1] if voxels.shape[0] == 1 else lazy
 
 
 def mapped(stored: NDArray[Any], maps: tuple[PlaneMap, ...], dtype: np.dtype[Any]) -> Voxels:

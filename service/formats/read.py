@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import BadParameter, UnknownFormat, UnusableImage, counted
 from service.formats.archive import Archive, bundled, opened
@@ -19,7 +15,7 @@ from service.formats.nrrd import read_nrrd
 from service.formats.options import Options
 from service.formats.raster import read_raster
 from service.formats.sniff import sniff
-from service.image import Image, Region, SlabReader
+from service.image import Image
 
 ONE_FILE: dict[str, Callable[[bytes, Options], Image]] = {
     "dicom": read_instance,
@@ -101,22 +97,8 @@ def _respaced(image: Image, spacing: Sequence[float]) -> Image:
     return replace(image, spacing=(z, spacing[-2], spacing[-1]), spacing_source="user")
 
 
-class _Blackened:
-    """Voxels with everything outside of a box at 0; a `service.image.SlabReader`."""
-
-    def __init__(self, voxels: NDArray[Any] | SlabReader, region: Region) -> None:
-        self._voxels, self._region = voxels, region
-        self.shape, self.dtype = tuple(voxels.shape), voxels.dtype
-
-    def __getitem__(self, key: slice) -> NDArray[Any]:
-        _, rows, columns = self._region.slices
-        slab = self._voxels[key]
-        black = np.zeros_like(slab)
-        black[:, rows, columns] = slab[:, rows, columns]
-        return black
-
-
 def _hidden(image: Image) -> Image:
+    """Its reader, which alone knows all regions, has blacked out what lies outside of them. Raises where none is."""
     if image.focus is None:
         raise UnusableImage(
             "a picture in which no ultrasound region is marked",
@@ -124,6 +106,4 @@ def _hidden(image: Image) -> Image:
             "Leave out mask_outside_region, or crop the picture yourself.",
             "no_region",
         )
-    dark = _Blackened(image.voxels, image.focus)
-    voxels = dark[0:1] if image.depth == 1 else dark
-    return replace(image, voxels=voxels, notes=(*image.notes, "outside of the region blacked out"))
+    return replace(image, notes=(*image.notes, "outside of the region blacked out"))

@@ -39,6 +39,9 @@ def codes(image: Image) -> set[str]:
         ({**PIXEL, **IMAGER, **FACTOR}, (None, 0.2, 0.1), "pixel_spacing"),
         ({**PIXEL, **TISSUE, "Modality": "US"}, (None, 0.2, 0.1), "pixel_spacing"),
         (IMAGER, (None, 0.08, 0.06), "imager"),
+        ({**IMAGER, "Modality": "OT"}, (None, 0.08, 0.06), "imager"),
+        ({**IMAGER, "Modality": "MR"}, (None, None, None), "none"),
+        ({**IMAGER, **TISSUE, "Modality": "US"}, (None, 0.3, 0.2), "us_region"),
         ({**IMAGER, **FACTOR}, (None, 0.064, 0.048), "imager_magnified"),
         ({**IMAGER, **DISTANCES}, (None, 0.08 / 1.1, 0.06 / 1.1), "imager_magnified"),
         ({**IMAGER, **FACTOR, **DISTANCES}, (None, 0.064, 0.048), "imager_magnified"),
@@ -58,7 +61,7 @@ def test_spacing_has_a_source(about: dict[str, Any], spacing: tuple[Any, ...], s
     assert image.spacing == pytest.approx(spacing)
     assert image.spacing_source == source
     assert ("spacing_unusable" in codes(image)) == (
-        source == "none" and {"PixelSpacing", "ImagerPixelSpacing"} & {*about} != set()
+        source == "none" and {"PixelSpacing", "ImagerPixelSpacing"} & {*about} != set() and "Modality" not in about
     )
 
 
@@ -101,6 +104,17 @@ def test_outside_of_the_region_can_be_blacked_out() -> None:
     pixels = image.slab(0, 1)[0]
     np.testing.assert_array_equal(pixels[5:40, 10:60], gradient(48, 80)[5:40, 10:60])
     pixels[5:40, 10:60] = 0
+    assert not pixels.any()
+
+
+def test_between_several_regions_all_is_black() -> None:
+    """Burnt-in text stands there as often as around them."""
+    regions = [region((0, 5, 29, 39)), region((35, 20, 69, 41))]
+    content = saved(instance(gradient(48, 80), Modality="US", SequenceOfUltrasoundRegions=regions))
+    pixels = read_image(content, Options(hide_outside=True)).slab(0, 1)[0]
+    for rows, columns in ((slice(5, 40), slice(0, 30)), (slice(20, 42), slice(35, 70))):
+        np.testing.assert_array_equal(pixels[rows, columns], gradient(48, 80)[rows, columns])
+        pixels[rows, columns] = 0
     assert not pixels.any()
 
 

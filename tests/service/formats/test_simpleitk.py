@@ -5,9 +5,11 @@ Segmentations are left to other readers: its DICOM reader knows no labelmap and 
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - how everyone knows it
@@ -18,8 +20,9 @@ from service.formats.dicom_sc import encode_sc
 from service.formats.nifti_out import encode_nifti
 from service.formats.read import read_image
 from service.image import Image
+from service.source import LPS_TO_RAS
 from tests.service.formats.answers import answer_to
-from tests.service.formats.dicom_files import mr_slices
+from tests.service.formats.dicom_files import instance, mr_slices, placed, saved
 from tests.service.formats.dicom_sources import ultrasound
 from tests.service.formats.test_nifti_out import rotation
 
@@ -79,6 +82,26 @@ def test_a_mask_lies_where_the_series_has_the_lesion(series: tuple[sitk.Image, I
     # By the place in the patient alone: each voxel of the series meets its own label.
     there = sitk.Resample(mask, source, sitk.Transform(), sitk.sitkNearestNeighbor, 99)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(there), sitk.GetArrayFromImage(source))
+
+
+@pytest.mark.parametrize(("shear", "read"), [(0.0, True), (0.004, True), (0.02, True), (0.2, False)])
+def test_slices_a_little_aside_of_each_other(shear: float, read: bool, tmp_path: Path) -> None:
+    """SimpleITK refuses what is not at right angles; a qform half a voxel off at most lets it read."""
+    files = [
+        saved(instance(plane, Modality="MR", **placed((1, 2 + shear * z, 2 * z), TURNS["axial"])))
+        for z, plane in enumerate(np.concatenate([marked()] * 3))
+    ]
+    image = read_image(bundled(files))
+    content = encode_nifti(labels_of(image), image)
+    kept = nib.Nifti1Image.from_bytes(gzip.decompress(content))
+    # Single precision is the format's.
+    np.testing.assert_allclose(kept.affine, LPS_TO_RAS @ image.source.affine, atol=1e-6)
+    assert ("oblique_grid" in {flag.code for flag in image.flags}) == (not read)
+    assert int(kept.header["qform_code"]) == (1 if read else 0)
+    if read:
+        there = written(content, tmp_path / "mask.nii.gz").TransformIndexToPhysicalPoint((8, 12, 14))
+        off = np.array(there) - (1 + 8 * 0.5, 2 + 12 * 0.7 + shear * 14, 2 * 14)
+        assert (np.abs(off) < np.array([0.5, 0.7, 2]) / 2).all()
 
 
 def test_findings_have_simpleitk_s_millimetres(series: tuple[sitk.Image, Image], tmp_path: Path) -> None:
