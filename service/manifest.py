@@ -132,7 +132,7 @@ class Manifest(Frozen):
     measurements: tuple[Name, ...] = ()
     enhance: tuple[Enhancement, ...] = ()
     canonical_side: Edge | None = None
-    panel: dict[PartName, PanelPart] = {}
+    panel: Annotated[dict[PartName, PanelPart], Field(default_factory=dict)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

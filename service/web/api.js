@@ -83,8 +83,8 @@ export async function sampleFile(name) {
 export const version = () => json("/version");
 
 /** Parameters of one request as the form carries them; what is null is left to the pipeline. */
-export function parameters({ pipeline, version, box, threshold, spacing }, format) {
-  const fields = { pipeline, version, box: box?.join(","), threshold, spacing, format };
+export function parameters({ pipeline, version, box, threshold, spacing, enhance, roi }, format) {
+  const fields = { pipeline, version, box: box?.join(","), threshold, spacing, enhance, roi, format };
   return Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
 }
 

@@ -4,6 +4,7 @@ import { askForKey, wireKey } from "./access.js";
 import * as api from "./api.js";
 import { BoxFields } from "./box.js";
 import { renderMarkdown } from "./card.js";
+import { Choices } from "./choices.js";
 import { byId, css, el, number, words } from "./dom.js";
 import { FindingsTable } from "./findings.js";
 import { Gestures } from "./gestures.js";
@@ -23,7 +24,9 @@ const STRETCHED = "This browser decoded the picture in another size than the ser
 const viewer = new Viewer(byId("picture-canvas"), byId("mask-canvas"));
 const gestures = new Gestures(viewer, { hover, choose, box: boxDrawn, boxing });
 const boxFields = new BoxFields(viewer, { draw: (active) => gestures.setBoxing(active), apply: run });
-const picker = new PipelinePicker({ changed: pipelineChanged, settings: () => state.file && run() });
+const again = () => state.file && run();
+const picker = new PipelinePicker({ changed: pipelineChanged, settings: again });
+const choices = new Choices(again);
 
 start();
 
@@ -71,13 +74,15 @@ async function openSample(name, pipeline) {
   }
 }
 
-async function pipelineChanged(again = true) {
+async function pipelineChanged(anew = true) {
   const chosen = picker.chosen;
+  choices.offer(null); // what the last pipeline offered is no choice of this one
   if (!chosen) return;
-  if (again && state.file) run();
+  if (anew) again();
   const details = await api.pipeline(chosen.name, chosen.version).catch((error) => showProblem(error));
   if (!details || picker.chosen !== chosen) return;
   picker.describe(details);
+  choices.offer(details);
   byId("card").replaceChildren(...renderMarkdown(details.card ?? ""));
   byId("card-block").hidden = !details.card;
 }
@@ -118,7 +123,8 @@ async function run() {
   byId("problem").replaceChildren();
   busy(`Segmenting ${file.name} …`);
   try {
-    const ask = { ...picker.ask(), box: boxFields.read() };
+    const box = boxFields.read();
+    const ask = { ...picker.ask(), ...choices.ask(box), box };
     const { labels } = picker.chosen;
     const text = await (await api.segment(file, ask, "json", running.signal)).text();
     const answer = JSON.parse(text);
@@ -204,6 +210,7 @@ function showDownloads(text, ask) {
   byId("downloads").replaceChildren(
     offer("Mask PNG", "-mask.png", posted("mask")),
     offer("Overlay PNG", "-overlay.png", posted("overlay")),
+    offer("Panel PNG", "-panel.png", posted("panel")),
     offer("JSON", ".json", async () => new Blob([text], { type: "application/json" })),
     offer("COCO", "-coco.json", posted("coco")),
   );

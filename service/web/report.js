@@ -9,7 +9,7 @@ const EVIDENCE = {
 
 const LOCALISATION = {
   found: "found its target",
-  whole_image: "no target found, used the whole picture",
+  whole_image: "looked at the whole picture",
   given: "used the box you gave",
   not_found: "found nothing",
 };

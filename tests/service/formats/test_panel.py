@@ -1,4 +1,4 @@
-"""The combined picture and its parts: what stands in it for any pipeline, and the files that jobs and commands write."""
+"""The combined picture and its parts: what stands in it for any pipeline, and what jobs and commands write."""
 
 from __future__ import annotations
 
