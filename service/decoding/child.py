@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from service.decoding.channel import BEGUN, Json, receive_request, send_reply, shared
 from service.decoding.parcel import packed
@@ -23,9 +23,18 @@ ERROR_FIELDS = ("found", "wanted", "remedy", "code")
 def serve(channel: socket.socket, read: Reader) -> None:
     """Answer every request on the channel; return when the service closes it."""
     with channel.makefile("rb") as requests:
-        while (request := receive_request(requests)) is not None:
-            channel.sendall(BEGUN)
-            _reply(channel, read, *request)
+        while _answered(channel, requests, read):
+            pass
+
+
+def _answered(channel: socket.socket, requests: BinaryIO, read: Reader) -> bool:
+    """Answer one request, False when there is none any more. Nothing of its file is kept until the next one comes."""
+    request = receive_request(requests)
+    if request is None:
+        return False
+    channel.sendall(BEGUN)
+    _reply(channel, read, *request)
+    return True
 
 
 def _reply(channel: socket.socket, read: Reader, content: bytes, options: object) -> None:

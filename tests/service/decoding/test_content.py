@@ -14,10 +14,12 @@ import pytest
 from service.decoding.bounds import Bounds
 from service.decoding.pool import Decoders
 from service.errors import DamagedFile
+from service.formats.limits import Limits
 from service.formats.options import Options
 from service.jobs.model import StoredFile
 from service.jobs.store import StoredContent, open_store
 from tests.service.formats.pictures import gradient, saved
+from tests.serving import until
 
 PICTURE = saved(gradient(), "PNG")
 
@@ -51,7 +53,7 @@ class Pieces:
 
 
 def same(decoders: Decoders, content: object) -> bool:
-    image = decoders.read(content, Options())  # type: ignore[arg-type]
+    image = decoders.read(content, Options(Limits(max_bytes=1 << 30)))  # type: ignore[arg-type]
     return np.array_equal(image.slab(0, 1)[0], gradient())
 
 
@@ -91,3 +93,17 @@ def test_a_stored_file_is_held_against_its_digest(decoders: Decoders, tmp_path: 
         with pytest.raises(DamagedFile, match="not what was written"):
             decoders.read(StoredContent(store, whole), Options())
     assert same(decoders, PICTURE)
+
+
+def test_a_decoder_that_waits_holds_nothing_of_its_last_file(decoders: Decoders) -> None:
+    size = 64 << 20
+    assert same(decoders, PICTURE)
+    before = resident(decoders.pids[-1])
+    assert same(decoders, PICTURE + bytes(size))
+    until(lambda: resident(decoders.pids[-1]) < before + size // 2)
+
+
+def resident(pid: int) -> int:
+    """Bytes of a process in memory."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
