@@ -149,7 +149,7 @@ def _epochs(run: Run, progress: Progress) -> Iterator[int]:
         yield state.epoch
         _report(run, progress, bar)
     if begun and state.epoch == begun and run.world.first:
-        progress.log(f"{recipe.name} was finished after {begun} epochs: nothing is left to train.")
+        progress.log(f"{recipe.name} was finished after {begun} epochs.")
 
 
 def _report(run: Run, progress: Progress, bar: TaskID) -> None:

@@ -1,7 +1,7 @@
 """Whether a run may go on: what was learned so far and what is learned next must be one training.
 
-More or fewer epochs are still the same training, and so is another machine; another split, other data, weights or
-constants are not, and what the run folder tells of the run would no longer be true.
+Another number of epochs, but for fewer than are done, is still the same training, and so is another machine; another
+split, other data, weights or constants are not, and what the run folder tells of the run would no longer be true.
 """
 
 from __future__ import annotations
@@ -41,6 +41,18 @@ def check_resumed(out: Path, recipe: Recipe, data: Path, free: Collection[str] =
                 f"Found a run in {out} whose {key} is {_said(found)}; wanted {_said(now)}, as now asked for. "
                 f"{_mend(key, found)}, or choose another folder."
             )
+
+
+def check_epochs(out: Path, done: int, wanted: int) -> None:
+    """See that of the run in ``out`` no more epochs are ``done`` than ``wanted``: none can be taken back.
+
+    Raises ValueError.
+    """
+    if done > wanted:
+        raise ValueError(
+            f"Found a run in {out} of which {done} epochs are done; wanted at most {wanted}, as now asked for. "
+            f"Ask for {done} or more (schedule.epochs in the recipe), or choose another folder."
+        )
 
 
 def _noted(out: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ versions, device), ``curves.csv`` and ``curves.png``, ``predictions/*.png`` of t
 from __future__ import annotations
 
 import csv
+import io
 import json
 import platform
 import re
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from training.distributed import World
 from training.hardware import processor
+from training.prepare.disk import write_whole
 from training.recipe import Recipe
 
 CONFIG, ENVIRONMENT, CURVES, PICTURE, PREDICTIONS = (
@@ -51,7 +53,7 @@ INK = np.array([[0, 0, 0], [0, 196, 255], [255, 144, 30], [80, 220, 80], [200, 8
 def describe(out: Path, recipe: Recipe, data: Path, world: World) -> None:
     """Write the run's configuration and environment."""
     content = recipe.model_dump(mode="json", exclude_none=True)
-    (out / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    write_whole(out / CONFIG, yaml.safe_dump(content, sort_keys=False, width=120).encode())
     environment = {
         "seed": recipe.schedule.seed,
         "data": str(data.resolve()),
@@ -62,7 +64,7 @@ def describe(out: Path, recipe: Recipe, data: Path, world: World) -> None:
         "processes": world.size,
         "threads": torch.get_num_threads(),
     }
-    (out / ENVIRONMENT).write_text(json.dumps(environment, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / ENVIRONMENT, f"{json.dumps(environment, indent=1)}\n".encode())
 
 
 def _version(package: str) -> str | None:
@@ -90,10 +92,11 @@ def _git(file: Path, *arguments: str) -> str:
 def write_curves(out: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write ``curves.csv``: one row an epoch."""
     columns = list(dict.fromkeys(name for row in history for name in row))
-    with (out / CURVES).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["epoch", *columns])
-        writer.writeheader()
-        writer.writerows({"epoch": number, **row} for number, row in enumerate(history, start=1))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["epoch", *columns])
+    writer.writeheader()
+    writer.writerows({"epoch": number, **row} for number, row in enumerate(history, start=1))
+    write_whole(out / CURVES, text.getvalue().encode())
 
 
 def draw_curves(out: Path, history: Sequence[Mapping[str, float]], title: str) -> None:

@@ -66,6 +66,20 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is(data: Path, tmp_path: Pat
     assert (best.read_bytes(), (tmp_path / CHECKPOINT).read_bytes()) == before
 
 
+def test_that_it_was_finished_is_said(data: Path, uninterrupted: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fit(recipe(schedule={"epochs": 3}), data, uninterrupted, resume=True, workers=0)
+    assert "tiny was finished after 3 epochs." in " ".join(capfd.readouterr().err.split())
+
+
+def test_epochs_that_are_done_are_not_taken_back(data: Path, uninterrupted: Path) -> None:
+    before = {path: path.read_bytes() for path in uninterrupted.glob("*.*")}
+    with pytest.raises(
+        ValueError, match=r"Found a run in .* of which 3 epochs are done; wanted at most 2, as now asked"
+    ):
+        fit(recipe(schedule={"epochs": 2}), data, uninterrupted, resume=True, workers=0)
+    assert {path: path.read_bytes() for path in uninterrupted.glob("*.*")} == before
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MEGABYTE = 10**6
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -31,10 +34,25 @@ def write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        full = error.errno == errno.ENOSPC
+        full = error.errno in FULL
         remedy = "Free some space and run again: what is finished is kept." if full else "Choose another folder."
         wanted = f"room for {len(content)} bytes" if full else "a place to write"
         raise OSError(error.errno, f"Found {error.strerror} at {path}; wanted {wanted}. {remedy}") from error
+
+
+@contextmanager
+def room_on(folder: Path) -> Iterator[None]:
+    """Whatever finds the disk of ``folder`` full inside is told as one OSError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or str(error.strerror).startswith("Found"):
+            raise
+        raise OSError(
+            error.errno,
+            f"Found {error.strerror} in {folder}; wanted room on its disk. What was saved before is whole: free some "
+            "space and go on with --resume.",
+        ) from error
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
