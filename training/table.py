@@ -277,5 +277,5 @@ def _plot(found: Sequence[Line], path: Path) -> None:
 
 def _point(line: Line, several: bool) -> Point:
     method, dice = line.method, line.figures.figures["dice"]
-    name = f"{method.name} ({method.regions})" if several else method.name
-    return Point(name, method.cost.gmac, dice.value, (dice.low, dice.high))
+    series = f"regions: {method.regions}" if several else ""
+    return Point(method.name, method.cost.gmac, dice.value, (dice.low, dice.high), series)

@@ -60,38 +60,48 @@ def _lines(axes: Axes, curves: Curves, columns: Sequence[str], name: str, ink: s
 
 @dataclass(frozen=True)
 class Point:
-    """One method in a chart of quality against cost."""
+    """One method in a chart of quality against cost; points of each ``series`` stand in an axes of their own."""
 
     name: str
     cost: float
     quality: float
     interval: tuple[float, float]
+    series: str = ""
 
 
 def quality_against_cost(path: Path, points: Sequence[Point], *, quality: str, cost: str) -> Path:
     """A mark with its 95 % interval for each method; where costs differ ten times, their axis is logarithmic.
 
-    Returns ``path``.
+    A method has one colour and mark in all series. Returns ``path``.
 
     Raises ValueError without points or for a cost that is not above 0.
     """
     if not points or any(not one.cost > 0 for one in points):
         raise ValueError(f"Found {len(points)} points, not all of a cost above 0; wanted some. Measure the cost first.")
-    costs = [one.cost for one in points]
-    with drawing(path, (6.0, 3.4)) as figure:
-        axes = figure.subplots()
-        for number, one in enumerate(points):
-            _mark(axes, number, one)
-        axes.set(xlabel=cost, ylabel=quality)
-        if max(costs) >= DECADE * min(costs):
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.margins(x=0.1)
-        else:
-            axes.set_xlim(0, 1.1 * max(costs))
-        axes.grid(alpha=0.3, lw=0.5)
-        figure.legend(loc="outside right center")
+    series, names = (list(dict.fromkeys(found)) for found in zip(*((p.series, p.name) for p in points), strict=True))
+    with drawing(path, (2.6 * len(series) + 3.4, max(3.4, 0.9 + 0.22 * len(names)))) as figure:
+        for axes, title in zip(figure.subplots(1, len(series), sharey=True, squeeze=False)[0], series, strict=True):
+            for one in points:
+                if one.series == title:
+                    _mark(axes, names.index(one.name), one)
+            axes.set(xlabel=cost, title=title)
+            _scale(axes, [one.cost for one in points])
+        figure.axes[0].set_ylabel(quality)
+        marks = {
+            text: mark for axes in figure.axes for mark, text in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend([marks[name] for name in names], names, loc="outside right center")
     return path
+
+
+def _scale(axes: Axes, costs: Sequence[float]) -> None:
+    if max(costs) >= DECADE * min(costs):
+        axes.set_xscale("log")
+        axes.set_xlim(min(costs) / 1.5, max(costs) * 1.5)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        axes.set_xlim(0, 1.1 * max(costs))
+    axes.grid(alpha=0.3, lw=0.5)
 
 
 def _mark(axes: Axes, number: int, one: Point) -> None:

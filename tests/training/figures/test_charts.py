@@ -72,6 +72,22 @@ def test_better_methods_stand_higher_and_dearer_ones_to_the_right(tmp_path: Path
     assert bars[0] > 3 * bars[1], "the wider interval is the longer bar"
 
 
+def test_a_method_keeps_its_colour_in_every_series(tmp_path: Path) -> None:
+    points = [
+        Point("one", 1, 0.8, (0.7, 0.9), "whole"),
+        Point("two", 3, 0.7, (0.6, 0.8), "whole"),
+        Point("two", 3, 0.5, (0.4, 0.6), "crops"),
+        Point("one", 1, 0.4, (0.3, 0.5), "crops"),
+    ]
+    path = quality_against_cost(tmp_path / "cost.png", points, quality="Dice", cost="GMAC")
+    first, second = drawn(path, 0), drawn(path, 1)
+    middle = first.shape[1] * 5 // 13
+    for ink in (first, second):
+        rows = [np.nonzero(side)[0] for side in (ink[:, :middle], ink[:, middle : 2 * middle])]
+        assert len(rows[0]) > 50
+        assert rows[1].mean() > rows[0].mean() + 20, "both are worse on crops: lower in the picture"
+
+
 @pytest.mark.parametrize("points", [[], [Point("free", 0, 0.5, (0.4, 0.6))]])
 def test_no_cost_is_no_place_on_the_axis(points: list[Point], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="points, not all of a cost above 0; wanted some"):
