@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         max_job_bytes: largest upload of a job, in bytes, and most that its files may take once their zips are opened.
         max_job_item_bytes: largest file of a job, or files of one series together, in bytes.
         max_job_volume_bytes: largest volume or cine of a job, in bytes of its decoded voxels, as its header declares
-            them; it may have any number of slices. A worker needs memory for about four times as much.
+            them; it may have any number of slices. A worker needs memory for up to four times as much.
         job_decoder_seconds: longest time that decoding one file of a job may take, in seconds.
         keep_days: how long a finished job is kept, in days.
         keep_bytes: most that jobs may keep in the store; the oldest finished ones go first. Unset, no limit.
@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     max_waiting_items: Annotated[int, Field(ge=1)] = 20_000
     max_job_bytes: Annotated[int, Field(ge=1)] = 16 * 2**30
     max_job_item_bytes: Annotated[int, Field(ge=1)] = 2**30
-    max_job_volume_bytes: Annotated[int, Field(ge=1)] = 768 * 2**20
+    max_job_volume_bytes: Annotated[int, Field(ge=1)] = 640 * 2**20
     job_decoder_seconds: Annotated[float, Field(gt=0)] = 300.0
     keep_days: Annotated[float, Field(gt=0)] = 7.0
     keep_bytes: Annotated[int, Field(ge=0)] | None = None

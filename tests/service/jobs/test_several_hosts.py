@@ -63,6 +63,8 @@ def test_a_worker_on_one_host_dies_and_one_on_another_goes_on(
     addresses = {
         "database_url": new_database(postgres_folder, f"hosts_{uuid.uuid4().hex}"),
         "store_url": f"s3://{BUCKET}/{uuid.uuid4().hex}?endpoint={endpoint}",
+        # None runs out by itself, however busy this machine is: that a worker died is seen by its process.
+        "lease_seconds": "600",
     }
     disks = [tmp_path / "one", tmp_path / "two"]
     with (
