@@ -26,8 +26,7 @@ from training.out_of_fold import Asked, Boxes, ask_chain
 from training.sampling import parts_of
 
 RECIPES, PIPELINES = "recipes", "pipelines"
-# Never that of a pipeline that means anything.
-PHANTOMS, SMOKE_VERSION = "drawn phantoms of a smoke run", "0.0.0"
+PHANTOMS = "drawn phantoms of a smoke run"
 log = logging.getLogger("breast_cascade.training")
 
 
@@ -89,17 +88,18 @@ def _pipeline(plan: Plan) -> Path:
 
 
 def _told(plan: Plan, content: Mapping[str, Any]) -> dict[str, Any]:
-    """What the manifest says of its data: what this run was shown, and not what the template's authors were."""
+    """What the pipeline is called, and what it was shown: this run, and not the one of the template's authors."""
+    called = plan.naming.model_dump()
+    if called["name"] != plan.read.name or plan.small:
+        called["title"] = f"{content['title']} ({'smoke run' if plan.small else 'own training'})"
     if plan.small:
         evidence = {"level": "demonstration", "data": f"{PHANTOMS}, of no use", "data_licence": "none needed"}
-        return {"version": SMOKE_VERSION, "title": f"{content.get('title', plan.read.name)} (smoke run)"} | {
-            "evidence": evidence
-        }
+        return called | {"evidence": evidence}
     shown = dict.fromkeys(
         f"{_lesson(plan, one)}, fold {one.chain.last.test_fold} never trained on" for one in plan.stages
     )
     told = {"data": "; ".join(shown), "data_licence": "that of these folders, not noted here"}
-    return {"evidence": {**content["evidence"], **told}}
+    return called | {"evidence": {**content["evidence"], **told}}
 
 
 def _lesson(plan: Plan, stage: PlannedStage) -> str:

@@ -47,6 +47,10 @@ def fit_cascade(
     logs: Annotated[Texts, _each("DIR", "Further folder for TensorBoard, in the same way.")] = None,
     fold: Fold = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny networks on drawn phantoms; needs no --data.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Of the pipeline; else TEMPLATE's, with _own behind a name that ships.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Of the pipeline; else TEMPLATE's.")] = None,
 ) -> None:
     """Train all stages of a pipeline, the second on regions of the first, and export it; prints the pipeline's folder.
 
@@ -63,10 +67,13 @@ def fit_cascade(
     options = {"epochs": epochs, "learning_rate": learning_rate, "batch": batch, "size": size, "l1_lambda": l1_lambda}
     folders = {"data": data, "checkpoints": checkpoints, "logs": logs}
     only = _number(template, stage)
-    plan = Plan(template, out, settings_in(template, options | folders), regions_from, fold, smoke)
+    plan = Plan(template, out, settings_in(template, options | folders), regions_from, fold, smoke, name, version)
     if smoke:
         typer.echo(small.NOTE, err=True)
-    typer.echo(run(plan, only))
+    made = run(plan, only)
+    if made.is_dir():
+        typer.echo(f"To serve it: BREAST_CASCADE_PIPELINES_DIR={made.parents[1]} breast-cascade serve", err=True)
+    typer.echo(made)
 
 
 def _number(template: Path, text: str | None) -> int | None:
@@ -144,9 +151,12 @@ def _looking(learner: Recipe, template: Path | None, label: str | None) -> Looki
 
     if template is None:
         return natural_look(learner, label)
-    first, *others = read_template(template).stages
-    wanted = label or next((one.label for one in others if one.on == first.name), None)
-    return Looking(first.block, wanted, first.mirror, first.train.checkpoint)
+    read = read_template(template)
+    first, *others = read.stages
+    second = next((one for one in others if one.on == first.name), None)
+    wanted = label or (second.label if second else None)
+    region = second.region if second and not label else ()
+    return Looking(first.block, wanted, first.mirror, first.train.checkpoint, region, read.canonical_side)
 
 
 def _of_runs(runs: Sequence[Path], wanted: Corpus, look: Looking, trained_on: Path | None) -> Boxes:

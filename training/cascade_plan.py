@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from service.engine import pipeline_folders
+from service.manifest import Frozen, Name, Version
 from training.choices import Source
 from training.export import check_recipes, served
 from training.out_of_fold import Looking
@@ -16,6 +18,17 @@ from training.smoke import phantoms_of, smoke
 from training.template import Settings, StageTemplate, Template, read_template, recipes_of
 
 CHECKPOINTS = "checkpoints"
+# Behind the name of a pipeline that is trained anew.
+OWN = "_own"
+# Never that of a pipeline that means anything.
+SMOKE_VERSION = "0.0.0"
+
+
+class Naming(Frozen):
+    """Name and version of a pipeline."""
+
+    name: Name
+    version: Version
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,8 @@ class Plan:
         source: of the regions, or maps, for stage 2.
         fold: kept for testing by all stages, None for the recipes' own.
         small: tiny networks on drawn phantoms, for which no data are needed.
+        name, version: of the pipeline, None for the template's own, to whose name `OWN` is added where a pipeline of
+            that name comes with the service.
     """
 
     template: Path
@@ -55,6 +70,26 @@ class Plan:
     source: Source = Source.folds
     fold: int | None = None
     small: bool = False
+    name: str | None = None
+    version: str | None = None
+
+    @cached_property
+    def naming(self) -> Naming:
+        """What the pipeline is called.
+
+        Raises pydantic's ValidationError for what is no name or version, ValueError for those of a pipeline that comes
+        with the service, in whose place this one would be served.
+        """
+        shipped = {(path.parent.name, path.name) for path, _ in pipeline_folders()}
+        taken = self.read.name in {name for name, _ in shipped}
+        name = self.name or f"{self.read.name}{OWN if taken else ''}"
+        found = Naming(name=name, version=self.version or (SMOKE_VERSION if self.small else self.read.version))
+        if (found.name, found.version) in shipped:
+            raise ValueError(
+                f"Found {found.name} {found.version}, which comes with the service; wanted a pipeline of its own. Pass "
+                "another --name or --version."
+            )
+        return found
 
     @cached_property
     def read(self) -> Template:
@@ -81,6 +116,7 @@ class Plan:
         planned: list[PlannedStage] = []
         for template in self.read.stages:
             planned.append(self._planned(template, planned))
+        _ = self.naming
         last = [one.chain.last for one in planned]
         check_recipes(last)
         served(self.read, last)
@@ -117,8 +153,15 @@ class Plan:
     @property
     def look(self) -> Looking:
         """How stage 1 localises for stage 2."""
-        first, label = self.stages[0], self.read.stages[1].label
-        return Looking(first.template.block, label, first.template.mirror, first.settings.checkpoint)
+        first, second = self.stages[0], self.read.stages[1]
+        return Looking(
+            first.template.block,
+            second.label,
+            first.template.mirror,
+            first.settings.checkpoint,
+            second.region,
+            self.read.canonical_side,
+        )
 
     @property
     def maps_asked(self) -> bool:

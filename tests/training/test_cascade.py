@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from service.engine import Engine, Request
+from service.engine import BUNDLED, Engine, Request, pipeline_folders
 from service.formats.raster import read_raster
 from tests.training import tiny_export, tiny_runs
 from tests.training.phantom_busi import write_busi
@@ -20,6 +20,7 @@ from training.cascade import _tell_known, fit_cascade
 from training.cascade_plan import Plan
 from training.choices import Source
 from training.datasets.busi import cases
+from training.export import export_pipeline
 from training.kinship import learned
 from training.out_of_fold import Boxes
 from training.regions import read_boxes
@@ -113,9 +114,56 @@ def test_a_smoke_run_cannot_be_taken_for_what_ships(tmp_path: Path) -> None:
     text = cascade._written(plan).read_text(encoding="utf-8")
     content = yaml.safe_load(text)
     assert "BUSI" not in text.replace("training.datasets.busi", "")
-    assert (content["version"], content["evidence"]["data"]) == ("0.0.0", "drawn phantoms of a smoke run, of no use")
+    assert (content["name"], content["version"]) == ("ultrasound_own", "0.0.0")
+    assert content["evidence"]["data"] == "drawn phantoms of a smoke run, of no use"
     assert content["title"].endswith("(smoke run)")
     assert content["evidence"]["level"] == "demonstration"
+
+
+SHIPPED = [(path.parent.name, path.name) for path, _ in pipeline_folders()]
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*_pipeline.yaml")), ids=lambda path: path.stem)
+def test_no_template_that_comes_along_is_served_in_the_place_of_a_shipped_pipeline(path: Path, tmp_path: Path) -> None:
+    own, recipe = Plan(path, tmp_path).naming, yaml.safe_load(path.read_text())
+    assert own.name not in {name for name, _ in SHIPPED}
+    assert own.version == recipe["version"]
+    assert own.name in (recipe["name"], f"{recipe['name']}_own")
+
+
+def test_name_and_version_may_be_chosen_but_not_those_of_what_ships(template: Path, data: Path, tmp_path: Path) -> None:
+    plan = plan_of(template, data, tmp_path)
+    assert plan.naming.model_dump() == {"name": "small", "version": "1.0.0"}
+    assert replace(plan, name="mine", version="2.1.0").naming.model_dump() == {"name": "mine", "version": "2.1.0"}
+    name, version = SHIPPED[0]
+    assert replace(plan, name=name, version="99.0.0").naming.name == name
+    with pytest.raises(
+        ValueError, match=rf"Found {name} {version}, which comes with the service; wanted a pipeline of"
+    ):
+        _ = replace(plan, name=name, version=version).stages
+    with pytest.raises(ValidationError, match="version"):
+        _ = replace(plan, version="1").stages
+
+
+def test_what_takes_a_shipped_name_is_called_otherwise_and_stands_beside_it(
+    pipeline: Path, plan: Plan, data: Path, tmp_path: Path
+) -> None:
+    name = SHIPPED[0][0]
+    content = yaml.safe_load((plan.out / "recipes" / "pipeline.yaml").read_text()) | {"name": name}
+    for recipe in (plan.out / "recipes").glob("tiny_*.yaml"):
+        (tmp_path / recipe.name).write_text(recipe.read_text())
+    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(content))
+    again = replace(plan, template=tmp_path / "pipeline.yaml", out=tmp_path / "out")
+    weights = {stage.name: [stage.weights] for stage in plan.stages}
+    made = export_pipeline(cascade._written(again), weights, tmp_path / "pipelines")
+    assert made == tmp_path / "pipelines" / f"{name}_own" / "1.0.0"
+    assert yaml.safe_load((made / "manifest.yaml").read_text())["title"] == "Small (own training)"
+    engine = Engine.open([BUNDLED, tmp_path / "pipelines"], "cpu", 1)
+    listed = {(one.manifest.name, one.manifest.version): one.default for one in engine.pipelines()}
+    assert listed == {**dict.fromkeys(SHIPPED, True), (f"{name}_own", "1.0.0"): True}
+    picture = read_raster(cases(data)[0].image.read_bytes())
+    for asked in (name, f"{name}_own"):
+        assert engine.segment(picture, Request(asked)).manifest.name == asked
 
 
 def test_stage_2_learns_on_the_regions_of_stage_1_in_every_phase(pipeline: Path, plan: Plan) -> None:

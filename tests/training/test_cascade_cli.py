@@ -44,6 +44,7 @@ def test_options_reach_the_plan(
     asked: list[tuple[Plan, int | None]] = []
     monkeypatch.setattr(cascade, "fit_cascade", lambda plan, only: asked.append((plan, only)) or plan.out)
     options = {"epochs": "2=3", "lr": "0.5", "batch": "localise=4", "size": "1=64x32", "l1-lambda": "2=0.1", "fold": 1}
+    options |= {"name": "mine", "version": "3.0.1"}
     texts = [part for name, value in options.items() for part in (f"--{name}", value)]
     folders = ("--checkpoints", "segment=there", "--logs", tmp_path / "l", "--regions-from", "held_out")
     result = run("fit-cascade", template, "--data", small_busi, "-o", tmp_path, *texts, *folders, "--stage", "segment")
@@ -51,6 +52,7 @@ def test_options_reach_the_plan(
     ((plan, only),) = asked
     one, two = (stage.chain for stage in plan.stages)
     assert (only, plan.source, one.last.test_fold) == (2, Source.held_out, 1)
+    assert plan.naming.model_dump() == {"name": "mine", "version": "3.0.1"}
     assert (one.last.schedule.epochs, two.last.schedule.epochs) == (8, 3)
     assert (one.last.schedule.learning_rate, two.last.schedule.learning_rate) == (0.5, 0.5)
     assert (one.last.schedule.batch, two.last.schedule.batch) == (4, 2)
