@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,14 @@ from pathlib import Path
 from service.engine import software
 from service.errors import BadParameter, UnknownJob
 from service.jobs.intake import IntakeLimits, Upload, take
-from service.jobs.kept import Kept
+from service.jobs.kept import Kept, digest_of, is_written
 from service.jobs.later import opened_later
 from service.jobs.machine import open_rows
 from service.jobs.model import FINAL_JOB_STATES, ItemRow, JobRow, NewItem, NewJob
 from service.jobs.pinned import weights_digest
 from service.jobs.report import findings_csv, is_timings, report_json, timings_json
 from service.jobs.rows import Rows
+from service.jobs.sql.deaths import POISONED
 from service.jobs.store import Store, open_store, verified
 from service.manifest import Manifest
 from service.settings import Settings
@@ -149,13 +150,14 @@ class FolderJob:
         for item in self.items(job):
             for file in item.files:
                 target = self._output / file.name
-                if not is_timings(file) and not _has(target, file.bytes):
+                if not is_timings(file) and not is_written(target, file):
                     _write(target, verified(self._store, file))
         if job.state not in FINAL_JOB_STATES:
             return
-        if not self._is_unpacked():
-            _write(self._output / "findings.csv", findings_csv(job, self.items(job)))
-            _write(self._output / "report.json", report_json(job, self.items(job)))
+        unpacked = self._is_unpacked()
+        _write_if_other(self._output / "findings.csv", lambda: findings_csv(job, self.items(job)))
+        _write_if_other(self._output / "report.json", lambda: report_json(job, self.items(job)))
+        if not unpacked:
             _write(self._output / "timings.json", timings_json(job, self.items(job), self._store))
         self._clear(job)
 
@@ -171,14 +173,19 @@ class FolderJob:
         return None
 
     def _is_whole(self, job: JobRow) -> bool:
-        """Whether the job can go on, or has ended with all its results still there."""
+        """Whether the job can go on, or has ended with all its results still there.
+
+        What its workers died of is tried again: it may have been the memory or the time that there was.
+        """
         if job.state not in FINAL_JOB_STATES:
             return True
+        if any(item.problem and item.problem.code == POISONED.code for item in self.items(job)):
+            return False
         files = [file for item in self.items(job) for file in item.files]
         if self._is_unpacked():
-            return all(is_timings(file) or _has(self._output / file.name, file.bytes) for file in files)
+            return all(is_timings(file) or is_written(self._output / file.name, file) for file in files)
         stored = {found.key for found in self._store.keys(f"jobs/{job.id}/")}
-        return all(file.key in stored or _has(self._output / file.name, file.bytes) for file in files)
+        return all(file.key in stored or is_written(self._output / file.name, file) for file in files)
 
     def _is_unpacked(self) -> bool:
         return all((self._output / name).is_file() for name in OF_THE_JOB)
@@ -187,7 +194,7 @@ class FolderJob:
         for item in self.items(job):
             for file in item.files:
                 path = self._output / file.name
-                if path not in keep and _has(path, file.bytes):
+                if path not in keep and is_written(path, file):
                     path.unlink()
         for name in OF_THE_JOB:
             (self._output / name).unlink(missing_ok=True)
@@ -229,7 +236,8 @@ def _sweep(rows: Rows, store: Store) -> None:
     """What a killed process was still taking in has no row; what it had in hand is free again."""
     store.sweep(0)
     for worker in rows.workers():
-        rows.bury(worker.worker)
+        # Whoever owned it has ended, too, else it would have seen to this itself.
+        rows.free(worker.worker)
     for job_id in {found.key.split("/")[1] for found in store.keys("jobs/")}:
         known = rows.known_keys_of(f"jobs/{job_id}/")
         for found in list(store.keys(f"jobs/{job_id}/")):
@@ -242,8 +250,13 @@ def _software(item: ItemRow) -> object:
     return provenance.get("software") if isinstance(provenance, dict) else None
 
 
-def _has(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+def _write_if_other(target: Path, pieces: Callable[[], Iterable[bytes]]) -> None:
+    """A file that is what it should be stays as it is."""
+    wanted = hashlib.sha256()
+    for piece in pieces():
+        wanted.update(piece)
+    if not target.is_file() or digest_of(target) != wanted.hexdigest():
+        _write(target, pieces())
 
 
 def _write(target: Path, pieces: Iterable[bytes]) -> None:

@@ -68,7 +68,7 @@ class Kept:
 
     def _result(self, file: StoredFile) -> _Result:
         path = self.output / file.name
-        if path.is_file() and path.stat().st_size == file.bytes and _digest(path) == file.sha256:
+        if is_written(path, file):
             return _Result(file, path)
         for _ in verified(self.store, file):
             pass
@@ -92,6 +92,12 @@ def _renamed(summary: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, 
     return {**summary, "outputs": outputs}
 
 
-def _digest(path: Path) -> str:
+def is_written(path: Path, file: StoredFile) -> bool:
+    """Whether a file of an output folder is what was written there, byte for byte."""
+    return path.is_file() and path.stat().st_size == file.bytes and digest_of(path) == file.sha256
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

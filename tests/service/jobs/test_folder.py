@@ -14,6 +14,7 @@ from service.errors import BadParameter
 from service.jobs.folder import HOME, Asked, FolderJob, folder_job
 from service.jobs.model import JobRow
 from service.jobs.perform import Bench, ItemWatch, perform
+from service.jobs.sql.deaths import POISONED
 from service.jobs.store import open_store
 from service.jobs.warden import Warden
 from service.jobs.worker import Worker
@@ -87,6 +88,42 @@ def test_what_was_lost_is_made_anew(output: Path, asked: Asked, tiny_engine: Eng
     assert again.id != first.id
     assert set(files(output)) == set(before)
     assert files(output)["00000_a/00000_a.json"] == before["00000_a/00000_a.json"]
+
+
+@pytest.mark.parametrize("name", ["findings.csv", "report.json"])
+def test_a_table_that_is_not_what_was_written_is_written_again(
+    output: Path, asked: Asked, tiny_engine: Engine, name: str
+) -> None:
+    done(output, asked, tiny_engine)
+    before = files(output)
+    (output / name).write_bytes(bytes(len(before[name])))
+    done(output, asked, tiny_engine)
+    assert files(output) == before
+
+
+def test_an_earlier_result_of_the_same_size_does_not_stay(output: Path, asked: Asked, tiny_engine: Engine) -> None:
+    with opened(output) as folder:
+        job = folder.accept(asked)
+        work(folder, tiny_engine)
+        stale = output / "00000_a" / "00000_a.mask.png"
+        stale.parent.mkdir()
+        [mask] = [file for item in folder.items(job) for file in item.files if file.name.endswith("mask.png")]
+        stale.write_bytes(bytes(mask.bytes))
+        folder.unpack(folder.row(job))
+        assert stale.read_bytes() != bytes(mask.bytes)
+
+
+def test_what_workers_died_of_is_tried_again(output: Path, asked: Asked, tiny_engine: Engine) -> None:
+    with opened(output) as folder:
+        job = folder.accept(asked)
+        for _ in range(2 * 4):
+            folder.rows.claim("dies", "cpu", 9999)
+            folder.rows.bury("dies")
+        folder.unpack(folder.row(job))
+        assert next(folder.items(job)).problem == POISONED
+    again = done(output, asked, tiny_engine)
+    assert (again.id != job.id, again.done, again.failed) == (True, 2, 1)
+    assert "00000_a/00000_a.mask.png" in files(output)
 
 
 def test_other_wishes_or_files_take_the_place_of_the_earlier_job(
