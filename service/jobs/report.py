@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +15,11 @@ from service.jobs.model import ItemRow, JobRow, StoredFile
 from service.jobs.store import Store, read
 
 # A program that calculates takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+FORMULA = r"[=+\-@\t\r\n|%\uff1d\uff0b\uff0d\uff20]"
+# Where a country writes decimal commas, its programs part cells at semicolons, within quotes of other cells, too.
+INJECTED = re.compile(rf"(\A|;[ \"]*)({FORMULA})")
+# What ends a cell for one program or another.
+SEPARATORS = frozenset(',;\t\r\n"')
 ITEM_COLUMNS = ("item", "name", "state", "problem", "pipeline", "version", "status", "class", "class_score")
 FINDING_COLUMNS = (
     *("finding", "label", "score", "left_px", "top_px", "right_px", "bottom_px", "first_slice", "last_slice"),
@@ -72,16 +75,19 @@ def is_timings(file: StoredFile) -> bool:
 
 
 def _line(cells: Iterable[object]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow([_cell(one) for one in cells])
-    return text.getvalue().encode()
+    return (",".join(map(_cell, cells)) + "\r\n").encode()
 
 
-def _cell(value: object) -> object:
-    """A text that begins like a formula gets an apostrophe; numbers keep their sign."""
+def _cell(value: object) -> str:
+    """A text that begins like a formula, here or where semicolons part cells, gets an apostrophe; numbers keep their
+    sign. Quoted as RFC 4180 has it.
+    """
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    text = INJECTED.sub(r"\1'\2", value) if isinstance(value, str) else str(value)
+    return '"' + text.replace('"', '""') + '"' if SEPARATORS & set(text) else text
 
 
 def _lead(job: JobRow, item: ItemRow) -> dict[str, object]:
