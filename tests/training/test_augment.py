@@ -28,9 +28,12 @@ CHANGES = [
 ]
 
 
+PHANTOM = ultrasound_phantom(seed=4, size=SIZE, kind="malignant")
+
+
 def _drawn() -> tuple[np.ndarray, np.ndarray]:
-    phantom = ultrasound_phantom(seed=4, size=SIZE, kind="malignant")
-    return phantom.image, phantom.mask
+    """The phantom, which takes much longer to draw than to change."""
+    return PHANTOM.image.copy(), PHANTOM.mask.copy()
 
 
 def _whole(image: np.ndarray) -> Region:
