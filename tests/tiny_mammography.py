@@ -28,14 +28,7 @@ LEVELS = (BACKGROUND, ADIPOSE, DENSE, PECTORAL)
 BLOCK = {"size": [SIZE, SIZE], "window": {"kind": "range", "low": 0, "high": 255}, "letterbox": True}
 ENHANCE = {"tissue": "none", "lesion": "none"}
 REGIONS = {"fibroglandular": ["fibroglandular"], "breast": ["adipose", "fibroglandular"], "full": []}
-STAGE_2 = {"regions": REGIONS, "region": "breast", "look": {"surround": 2 / SIZE}}
-# What the tests choose from, where they choose.
-PANEL = {
-    "tissue_seg": {"stage": "tissue"},
-    "fgt_mask": {"stage": "tissue", "labels": ["fibroglandular"]},
-    "cancer_prob": {"stage": "lesion", "probability": True},
-}
-CHOICES = {"enhance": ["none", "clahe", "adaptive_clahe"], "measurements": ["density"]}
+LOOK = {"surround": 2 / SIZE}
 OF_TRAINING = ("recipe", "licence", "mirror", "train")
 
 Grey = NDArray[np.uint8]
@@ -53,8 +46,7 @@ def write(root: Path, **changes: Any) -> Path:
         digest = hashlib.sha256(content).hexdigest()
         stage["weights"] = {"network": {"file": f"{stage['name']}.onnx", "sha256": digest, "licence": "none"}}
         stage["input"] = BLOCK | {"enhance": ENHANCE[stage["name"]]}
-    card["stages"][1] = {**card["stages"][1], **STAGE_2}
-    card["stages"][1].pop("label", None)
+    card["stages"][1]["look"] = LOOK
     (folder / "manifest.yaml").write_text(yaml.safe_dump({**card, **changes}, sort_keys=False), encoding="utf-8")
     (folder / "card.md").write_text("# Tiny mammography\n", encoding="utf-8")
     return root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from service.canvas import decide
 from service.engine import Engine
 from service.frame import Frame
 from service.image import Image, Region
-from service.manifest import StageSpec
+from service.manifest import Edge, StageSpec
+from service.mirror import mirrored_image, mirrored_region
 from service.network import Device, OnnxNetwork
+from service.side import side_of
 from service.stages import Detect, Segment, Stage, build_stage
 from training.datasets.case import Case
 from training.export import digest
@@ -41,27 +44,54 @@ def first_stage(folder: Path, threads: int = 1) -> Stage:
     return engine.pipeline(folder.parent.name, folder.name).cascade.stages[0]
 
 
-def boxes_on(stage: Stage, cases: Iterable[Case], label: str | None = None) -> Found:
+def boxes_on(
+    stage: Stage,
+    cases: Iterable[Case],
+    label: str | None = None,
+    region: tuple[str, ...] = (),
+    side: Edge | None = None,
+) -> Found:
     """What a stage finds in each case, by name, best first; of one ``label`` where it has several.
 
-    Raises ValueError for a stage that finds no regions, or not this label.
+    Of the labels of a ``region`` together it is the largest part, as `service.regions` has it. ``side`` is the edge at
+    which the stage knows the chest wall: other pictures are shown to it in a mirror, as `service.side` does. Raises
+    ValueError for a stage that finds no regions, or not these labels.
     """
     if not isinstance(stage, Detect | Segment):
         raise ValueError(f"Found a stage that does {stage.spec.kind}; wanted detect or segment to localise. Name one.")
-    if label is not None and label not in stage.spec.labels:
-        raise ValueError(
-            f"Found no label {label} in stage {stage.spec.name}; wanted one of {', '.join(stage.spec.labels)}. Mend "
-            "the next stage's `label`."
-        )
-    return {case.name: _boxes(stage, case, label) for case in cases}
+    for name in region or filter(None, (label,)):
+        if name not in stage.spec.labels:
+            raise ValueError(
+                f"Found no label {name} in stage {stage.spec.name}; wanted one of {', '.join(stage.spec.labels)}. Mend "
+                f"the next stage's `{'regions' if region else 'label'}`."
+            )
+    return {case.name: _turned(stage, case, Sought(label, region, side)) for case in cases}
 
 
-def _boxes(stage: Detect | Segment, case: Case, label: str | None) -> tuple[Region, ...]:
-    frame = Frame(Image(in_channels(case.read_image())[np.newaxis]))
-    grid = frame.image.region
+@dataclass(frozen=True)
+class Sought:
+    """What boxes are wanted of: one label or all, or labels together; and where the chest wall shall lie."""
+
+    label: str | None
+    together: tuple[str, ...]
+    side: Edge | None
+
+
+def _turned(stage: Detect | Segment, case: Case, sought: Sought) -> tuple[Region, ...]:
+    image = Image(in_channels(case.read_image())[np.newaxis])
+    if sought.side is None or not side_of(image, sought.side).mirrored:
+        return _boxes(stage, image, sought)
+    return tuple(mirrored_region(box, image.width) for box in _boxes(stage, mirrored_image(image), sought))
+
+
+def _boxes(stage: Detect | Segment, image: Image, sought: Sought) -> tuple[Region, ...]:
+    frame, grid, label = Frame(image), image.region, sought.label
     if isinstance(stage, Detect):
         return tuple(one.region for one in stage.run(frame, [grid]) if label in (None, one.label))
     (seen,) = stage.run(frame, [grid])
     labels, names = decide(seen, stage.spec, stage.spec.threshold).labels, stage.spec.labels
+    if sought.together:
+        numbers = [names.index(name) + 1 for name in sought.together]
+        return tuple(lesion_boxes(np.isin(labels, numbers).astype(np.uint8))[:1])
     wanted = [number for number, name in enumerate(names, start=1) if label in (None, name)]
     return tuple(box for number in wanted for box in lesion_boxes((labels == number).astype(np.uint8)))

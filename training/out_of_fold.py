@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from service.manifest import Edge
 from service.stages import Stage
 from training.datasets.case import Case
 from training.export import deployable, digest, export_network
@@ -37,6 +38,8 @@ class Looking:
     Attributes:
         block: its block of a manifest, but for input and weights.
         label: of the regions that are wanted, None for all.
+        region: labels whose largest part together is wanted, in the place of one label.
+        side: the edge at which it knows the chest wall, None where that is no matter.
         mirror: take the mean over a picture and its mirror image.
         checkpoint: weights that look, ``best`` or ``last``.
     """
@@ -45,6 +48,8 @@ class Looking:
     label: str | None = None
     mirror: bool = False
     checkpoint: str = "best"
+    region: tuple[str, ...] = ()
+    side: Edge | None = None
 
 
 def natural_look(recipe: Recipe, label: str | None = None) -> Looking:
@@ -116,7 +121,7 @@ class Boxes:
         """Let a run look at cases that it does not know: the caller has asked `Kinship.known`."""
         if not cases:
             return
-        self.found |= boxes_on(opened(run, look), cases, look.label)
+        self.found |= boxes_on(opened(run, look), cases, look.label, look.region, look.side)
         self.sources[str(run)] = [case.name for case in cases]
 
     def write(self, path: Path) -> Path:

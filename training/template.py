@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from service.manifest import Evidence, Frozen, Name, Positive, Version
+from service.manifest import Edge, Evidence, Frozen, Name, Positive, Version
 from service.yaml12 import read_yaml
 from training.recipe import Recipe, merged, read_recipe
 
@@ -130,6 +130,21 @@ class StageTemplate(BaseModel):
         """The label of that stage which it looks at, None for all."""
         return self.block.get("label")
 
+    @property
+    def region(self) -> tuple[str, ...]:
+        """The labels of that stage that make the region it looks at where none is asked for; none without a choice.
+
+        Raises ValueError where that is the whole picture, of which no boxes can be told.
+        """
+        regions = self.block.get("regions") or {}
+        labels = tuple(regions.get(self.block.get("region"), ()))
+        if regions and not labels:
+            raise ValueError(
+                f"Found stage {self.name} looking at the whole picture; wanted a region of stage {self.on}. Name "
+                "another one as `region`, or train the stage by itself (`fit`)."
+            )
+        return labels
+
 
 class Template(BaseModel):
     """A manifest but for its stages. Nothing was measured yet, so that its evidence cannot be ``validated``."""
@@ -138,6 +153,7 @@ class Template(BaseModel):
     name: Name
     version: Version
     evidence: Evidence
+    canonical_side: Edge | None = None
     stages: tuple[StageTemplate, ...]
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ FILM = {"name": "film.png", "mimeType": "image/png", "buffer": png(tiny.breast()
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service that has the tiny mammography pipeline beside its own."""
-    root = tiny.write(tmp_path_factory.mktemp("mammography"), **tiny.CHOICES)
+    root = tiny.write(tmp_path_factory.mktemp("mammography"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BREAST_CASCADE_PIPELINES_DIR", str(root))
         with running_service(READY_WITHIN) as client:

@@ -209,7 +209,7 @@ def test_a_lost_result_is_no_whole_zip(at: Counter) -> None:
         ({"pipeline": "nope"}, 404, "unknown_pipeline"),
         ({"version": "9.9.9", "pipeline": "tiny"}, 404, "unknown_pipeline"),
         ({"outputs": "nope"}, 422, "unsupported_format"),
-        ({"outputs": "json,panel"}, 422, "unsupported_format"),
+        ({"outputs": "json,panels"}, 422, "unsupported_format"),
         ({"format": "json"}, 422, "bad_parameter"),
         ({"threshold": "2"}, 422, "bad_parameter"),
         ({"nonsense": "1"}, 422, "bad_parameter"),

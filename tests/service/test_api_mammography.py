@@ -24,7 +24,7 @@ FILM = png(tiny.breast())
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write(tmp_path_factory.mktemp("mammography"), canonical_side="left", **tiny.CHOICES)
+    return tiny.write(tmp_path_factory.mktemp("mammography"))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ BREAST_PX = 48 * 40
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine.open((tiny.write(tmp_path_factory.mktemp("mammography"), measurements=["density"]),), "cpu")
+    return Engine.open((tiny.write(tmp_path_factory.mktemp("mammography")),), "cpu")
 
 
 def said(answer: Answer) -> dict[str, float | None]:

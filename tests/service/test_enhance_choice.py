@@ -60,7 +60,7 @@ def test_the_network_sees_what_was_asked_and_another_choice_is_flagged(
 
 
 def test_the_answer_tells_the_enhancement(tmp_path: Path) -> None:
-    engine = Engine.open((tiny.write(tmp_path, **tiny.CHOICES),), "cpu")
+    engine = Engine.open((tiny.write(tmp_path),), "cpu")
     answer = engine.segment(picture(tiny.breast(), modality="MG"), Request(enhance="adaptive_clahe"))
     preprocessing = answer.provenance["preprocessing"]
     assert isinstance(preprocessing, dict)

@@ -27,7 +27,7 @@ IN_DENSE, IN_FAT, IN_AIR = (12, 28, 16, 34), (20, 46, 24, 50), (56, 2, 60, 6)
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine.open((tiny.write(tmp_path_factory.mktemp("mammography"), **tiny.CHOICES),), "cpu")
+    return Engine.open((tiny.write(tmp_path_factory.mktemp("mammography")),), "cpu")
 
 
 def ask(engine: Engine, roi: str | None = None, plane: np.ndarray | None = None) -> Answer:

@@ -30,7 +30,7 @@ SIZE = (32, 32)
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    root = tiny.write(tmp_path_factory.mktemp("mammography"), canonical_side="left", **tiny.CHOICES)
+    root = tiny.write(tmp_path_factory.mktemp("mammography"))
     return Engine.open((root,), "cpu")
 
 

@@ -13,7 +13,7 @@ from service.cascade import Ask
 from service.engine import Engine
 from service.formats.raster import read_raster
 from service.image import Region
-from tests import tiny_graphs, tiny_pipeline
+from tests import tiny_graphs, tiny_mammography, tiny_pipeline
 from training.datasets.case import Case
 from training.datasets.pictures import colour_picture
 from training.localiser import boxes_on, first_stage, open_stage
@@ -71,6 +71,19 @@ def test_without_a_label_every_label_is_boxed(tmp_path: Path) -> None:
     coloured = replace(one, image_reader=colour_picture)
     assert boxes_on(stage, [coloured]) == {"two": (red, green)}
     assert boxes_on(stage, [coloured], "green") == {"two": (green,)}
+    assert boxes_on(stage, [coloured], None, ("red", "green")) == {"two": (green,)}, "the largest part together"
+    with pytest.raises(ValueError, match="Found no label fat in stage colours.* Mend the next stage's `regions`"):
+        boxes_on(stage, [coloured], None, ("red", "fat"))
+
+
+def test_a_picture_with_the_chest_wall_on_the_other_side_is_shown_in_a_mirror(tmp_path: Path) -> None:
+    film = tiny_mammography.breast()
+    root = tiny_mammography.write(tmp_path / "pipelines")
+    stage = first_stage(root / tiny_mammography.NAME / tiny_mammography.VERSION)
+    (tmp_path / "cases").mkdir()
+    one, other = case(tmp_path / "cases", "one", film), case(tmp_path / "cases", "other", film[:, ::-1].copy())
+    looked = boxes_on(stage, [one, other], None, ("adipose", "fibroglandular"), "left")
+    assert looked == {"one": (Region(0, 8, 40, 56),), "other": (Region(24, 8, 64, 56),)}
 
 
 def test_labels_and_stages_that_localise_nothing_are_refused(tmp_path: Path, squares: list[Case]) -> None:

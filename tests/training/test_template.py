@@ -115,3 +115,13 @@ def test_a_stage_starts_from_an_earlier_one_that_has_this_phase(start: dict[str,
         return
     with pytest.raises(ValidationError, match=f"stage classify starts from {start['stage']}, which is no earlier"):
         Template.model_validate(content)
+
+
+def test_the_region_of_a_stage_is_that_of_its_own_choice() -> None:
+    template = read_template(RECIPES / "mammography_pipeline.yaml")
+    tissue, lesion = template.stages
+    assert (tissue.region, lesion.region, lesion.label) == ((), ("adipose", "fibroglandular"), None)
+    assert template.canonical_side == "left"
+    wide = StageTemplate.model_validate(lesion.model_dump() | {"region": "full"})
+    with pytest.raises(ValueError, match="Found stage lesion looking at the whole picture; wanted a region of"):
+        _ = wide.region

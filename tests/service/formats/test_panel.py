@@ -33,7 +33,7 @@ PARTS = ("_tissue_seg.png", "_fgt_mask.png", "_cancer_prob.png", "_visualization
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write(tmp_path_factory.mktemp("mammography"), panel=tiny.PANEL, **tiny.CHOICES)
+    return tiny.write(tmp_path_factory.mktemp("mammography"))
 
 
 @pytest.fixture(scope="module")

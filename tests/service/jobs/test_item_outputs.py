@@ -53,10 +53,12 @@ INPUTS: dict[str, Callable[[], bytes]] = {
 }
 NOT_OF = {
     "dicom": set(),
-    "series": {"overlay"},
+    "series": {"overlay", "panel"},
     "png": {name for name, one in OFFERED.items() if one.from_dicom},
     "empty": {"dicom-seg"},
 }
+# Of `panel`, of the tiny pipeline.
+PARTS = ("lesion_mask", "lesion_prob")
 
 
 def claim(name: str = "scan.dcm", **parameters: list[str]) -> Claim:
@@ -66,7 +68,12 @@ def claim(name: str = "scan.dcm", **parameters: list[str]) -> Claim:
 
 
 def answered(engine: Engine, kind: str) -> Answer:
-    return engine.segment(read_image(INPUTS[kind]()), Request("tiny"))
+    return engine.segment(read_image(INPUTS[kind]()), Request("tiny", masks=True))
+
+
+def files_of(kind: str) -> int:
+    """How many files every format together makes, with that of the times."""
+    return len(OFFERED) - len(NOT_OF[kind]) + 1 + (0 if "panel" in NOT_OF[kind] else len(PARTS))
 
 
 def row(done: Done) -> ItemRow:
@@ -92,7 +99,7 @@ def test_every_format_of_every_input(tiny_engine: Engine, store: Store, kind: st
         content = read(store, file)
         assert name == "json" or content == written.encode(answer, Clock())
     assert sorted(keys_of(store)) == sorted(file.key for file in done.files)
-    assert len({file.key for file in done.files}) == len(OFFERED) - len(NOT_OF[kind]) + 1
+    assert len({file.key for file in done.files}) == files_of(kind)
 
 
 def test_two_processes_on_different_days_write_equal_bytes(tiny_pipelines: Path, tmp_path: Path) -> None:
@@ -107,7 +114,7 @@ def test_two_processes_on_different_days_write_equal_bytes(tiny_pipelines: Path,
         written_twice.main(str(tmp_path / "here"), *arguments)
     assert process.returncode == 0
     one, other = contents(tmp_path / "here"), contents(tmp_path / "there")
-    assert len(one) == sum(len(OFFERED) - len(NOT_OF[kind]) + 1 for kind, _ in kinds)
+    assert len(one) == sum(files_of(kind) for kind, _ in kinds)
     assert one.keys() == other.keys()
     assert {Path(name).name for name in one if one[name] != other[name]} == {"timings.json"}
 

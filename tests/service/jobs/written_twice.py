@@ -16,7 +16,7 @@ def main(store: str, pipelines: str, *inputs: str) -> None:
     """Write every format that is offered, item by item."""
     engine, files = Engine.open([Path(pipelines)], "cpu", 1), open_store(f"file://{store}")
     for n, (source, seg_type) in enumerate(zip(inputs[::2], inputs[1::2], strict=True)):
-        answer = engine.segment(read_image(Path(source).read_bytes()), Request("tiny"))
+        answer = engine.segment(read_image(Path(source).read_bytes()), Request("tiny", masks=True))
         write_item(answer, tuple(OFFERED), files, claim(n, seg_type))
 
 
