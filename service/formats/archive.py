@@ -15,14 +15,12 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from service.errors import TooLarge, UnusableImage, counted
 from service.formats.guard import decoding, malformed
-from service.formats.limits import Limits
+from service.formats.limits import EMPTY_UP_TO, Limits
 
 MAGIC, EMPTY = b"PK\x03\x04", b"PK\x05\x06"
 MAX_ENTRIES = 10_000
 # A zip that is smaller counts as one of this size when it is asked how far it grows.
 RATIO, RATIO_FROM = 100, 1 << 20
-# Smaller entries may be as empty as they like: a blank slice of 4096 x 3328 in 16 bit is.
-EMPTY_UP_TO = 32 << 20
 OUTWARD = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\0")
 # What archives bring along that nobody put there.
 CLUTTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|DICOMDIR$)", re.IGNORECASE)

@@ -24,7 +24,7 @@ from service.formats.dicom_geometry import (
 )
 from service.formats.dicom_layout import Layout, layout
 from service.formats.dicom_parse import Parsed, parse
-from service.formats.dicom_pixels import check_syntax, frames
+from service.formats.dicom_pixels import check_packed, check_syntax, frames
 from service.formats.dicom_spacing import Tissue, spacing_of, tissue_of
 from service.formats.dicom_volume import Frames, View, seen
 from service.formats.functional_groups import Frame, frames_of
@@ -102,6 +102,7 @@ def laid_out(parsed: Parsed, options: Options) -> Layout:
         found = layout(parsed)
     check_syntax(parsed.syntax, found)
     found.check(options.limits)
+    check_packed(parsed.syntax, found, found.frames, parsed.packed)
     return found
 
 

@@ -42,6 +42,7 @@ class Parsed:
     """A data set without pixels, and where in ``body`` its pixels begin; -1 where it has none.
 
     ``assumed``: the file does not name its transfer syntax. ``counted``: attributes and items of the header.
+    ``packed``: bytes from where its pixels begin.
     """
 
     dataset: FileDataset
@@ -52,6 +53,7 @@ class Parsed:
     little: bool
     assumed: bool = False
     counted: int = 0
+    packed: int = 0
 
     def pixels(self) -> tuple[Pixels, str]:
         """The value of Pixel Data as stored, not copied where it has a length, and its VR.
@@ -126,7 +128,8 @@ def _parsed(body: bytes, start: int, syntax: str, meta: FileMetaDataset) -> Pars
     dataset = FileDataset("", found, b"\0" * PREAMBLE, meta, really_implicit, little)
     dataset.set_original_encoding(really_implicit, little, found.original_character_set)
     at = stream.tell() if last == PIXELS else -1
-    return Parsed(dataset, syntax, body, at, really_implicit, little, assumed, counted)
+    packed = len(body) - at if at >= 0 else 0
+    return Parsed(dataset, syntax, body, at, really_implicit, little, assumed, counted, packed)
 
 
 def _cut(found: Dataset, length: int) -> bool:

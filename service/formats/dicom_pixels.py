@@ -21,12 +21,13 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 
 from service.errors import UnknownFormat
-from service.formats.codestream import declared
+from service.formats.codestream import declared, excess
 from service.formats.dicom_fragments import compressed_frames
 from service.formats.dicom_layout import COLOUR, Layout
 from service.formats.dicom_parse import PIXELS, Parsed, Pixels
 from service.formats.dicom_rle import decoded_rle
 from service.formats.guard import decoding, malformed, truncated
+from service.formats.limits import GROWTH, GROWTH_OF_COLOUR, GROWTH_OF_RUNS, check_growth
 
 NATIVE = (
     uids.ImplicitVRLittleEndian,
@@ -71,6 +72,13 @@ def check_syntax(syntax: str, layout: Layout) -> None:
             "Convert it to Explicit VR Little Endian.",
             "transfer_syntax",
         )
+
+
+def check_packed(syntax: str, layout: Layout, count: int, packed: int) -> None:
+    """Raises TooLarge for ``packed`` bytes of compressed frames that are declared to be ``count`` frames of pixels."""
+    if syntax not in NATIVE:
+        most = GROWTH_OF_COLOUR if layout.samples == 3 else GROWTH
+        check_growth(layout.frame_bytes * count, packed, GROWTH_OF_RUNS if syntax == uids.RLELossless else most)
 
 
 def frames(parsed: Parsed, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
@@ -158,9 +166,11 @@ def _rle(packed: bytes, layout: Layout) -> NDArray[Any]:
 
 
 def _check_codestream(frame: bytes, layout: Layout) -> None:
-    found = declared(frame)
+    found, much = declared(frame), excess(frame)
     if found is None:
         raise malformed("DICOM", "with a compressed frame that has no readable header")
+    if much is not None:
+        raise malformed("DICOM", f"with a compressed frame {much}")
     wanted = (layout.columns, layout.rows, layout.samples)
     if found[:3] != wanted or found.bits > layout.allocated:
         raise malformed("DICOM", "whose compressed frame declares another size than its header")

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from service.errors import InputError, UnusableImage, counted
 from service.formats.dicom import Material, Shot, image_of, laid_out, read_instance
-from service.formats.dicom_geometry import place_of
+from service.formats.dicom_geometry import Place, place_of
 from service.formats.dicom_layout import GREY, Layout
 from service.formats.dicom_parse import Parsed, parse
+from service.formats.dicom_pixels import check_packed
 from service.formats.dicom_walk import check_series
 from service.formats.functional_groups import Frame
 from service.formats.guard import decoding
@@ -40,15 +41,18 @@ def read_slices(count: int, load: Load, options: Options) -> Image:
     """
     if count == 1:
         return read_instance(load(0), options)
+    options.limits.check_files(count)
     headers = list(_headers(count, load))
     with decoding("DICOM"):
         kept = _without_copies(headers)
     chosen = tuple(headers[number] for number in kept)
     layouts = [laid_out(header, options) for header in chosen]
     with decoding("DICOM"):
-        _check_one_series(chosen, layouts)
         shots = tuple(_shot(header, at) for at, header in enumerate(chosen))
+        _check_one_series(chosen, layouts, [shot.place for shot in shots])
     options.limits.check_volume(layouts[0].frame_bytes * len(kept))
+    # Slices may each be small enough to be empty, and all of them together may not.
+    check_packed(chosen[0].syntax, layouts[0], len(kept), sum(header.packed for header in chosen))
     flags = _copies(count - len(kept))
     return image_of(Material(chosen, tuple(layouts), lambda at: parse(load(kept[at])), shots, flags), options)
 
@@ -113,9 +117,8 @@ def _shot(header: Parsed, at: int) -> Shot:
     return Shot(at, frame, place_of(frame, at))
 
 
-def _check_one_series(headers: Sequence[Parsed], layouts: Sequence[Layout]) -> None:
+def _check_one_series(headers: Sequence[Parsed], layouts: Sequence[Layout], places: Sequence[Place | None]) -> None:
     _check_shared(headers, SHARED)
-    places = [place_of(Frame(header.dataset, 1), 0) for header in headers]
     loose = sum(place is None or one.frames > 1 for place, one in zip(places, layouts, strict=True))
     if len(headers) > 1 and loose:
         raise _mixed(

@@ -77,11 +77,6 @@ def jpeg_too_small(content: bytes, width: int, height: int) -> bool:
     return 8 * len(content) < -(-width // 8) * -(-height // 8)
 
 
-def jpeg_scans(content: bytes) -> int:
-    """How often the picture is gone over; thumbnails count too. No pixel data holds this marker."""
-    return content.count(b"\xff\xda")
-
-
 def cut_short(content: bytes, kind: str) -> bool:
     """Whether the end of a file of that kind is missing, as far as its frame shows."""
     if kind == "png":

@@ -10,6 +10,26 @@ from service.errors import SetupError, TooLarge, UnusableImage
 
 # Above this size Pillow warns and later refuses on its own; below it only our limits speak.
 PILLOW_GUARD = int(Pillow.MAX_IMAGE_PIXELS or 89_478_485)
+# Smaller pictures may be as empty as they like: a blank mammogram of 4096 x 3328 in 16 bit is.
+EMPTY_UP_TO = 32 << 20
+# Larger ones may grow to so many times their file. Measured pixels have noise: without loss they shrink to a tenth, and
+# a JPEG of the lowest quality that anyone looks at takes a third of a bit a pixel, a 24th of grey, a 72nd of colours.
+# The emptiest one in plain tables is an 85th.
+GROWTH, GROWTH_OF_COLOUR = 50, 100
+# Run lengths give 64 at most; half of that is a picture of which nearly everything is blank.
+GROWTH_OF_RUNS = 32
+# Phases that a series may have of the most slices looked at: each file costs a millisecond before that is known.
+PHASES = 8
+
+
+def check_growth(size: int, packed: int, most: int = GROWTH) -> None:
+    """Raises TooLarge for ``packed`` bytes that a header declares to be ``size`` bytes of pixels."""
+    if size > max(EMPTY_UP_TO, most * packed):
+        raise TooLarge(
+            f"{packed} bytes that grow to {size}",
+            f"at most {EMPTY_UP_TO} bytes, or {most} for each one sent",
+            "Send a picture that shows something, or one in a lower resolution.",
+        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +86,15 @@ class Limits:
                 "Send the picture in a lower resolution.",
             )
 
+    def check_picture(self, size: int) -> None:
+        """Raises TooLarge for a picture of ``size`` bytes once decoded."""
+        if size > self.max_volume_bytes:
+            raise TooLarge(
+                f"a picture of {size} bytes",
+                f"at most {self.max_volume_bytes} bytes",
+                "Send it with fewer bits, without transparency or in a lower resolution.",
+            )
+
     def check_sides(self, width: int, height: int) -> None:
         """Raises UnusableImage for a picture with a side under the limit."""
         if min(width, height) < self.min_side:
@@ -92,6 +121,16 @@ class Limits:
                 f"{count} slices to look at",
                 f"at most {self.max_slices} in one request",
                 "Send the volume to POST /jobs, or ask for one slice.",
+                "volume_too_large",
+            )
+
+    def check_files(self, count: int) -> None:
+        """Raises TooLarge for more files of one series than slices in all their phases."""
+        if count > PHASES * self.max_slices:
+            raise TooLarge(
+                f"{count} files of one series",
+                f"at most {PHASES * self.max_slices} in one request",
+                "Send the slices of one phase, or all of them to POST /jobs.",
                 "volume_too_large",
             )
 

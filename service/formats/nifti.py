@@ -16,6 +16,7 @@ from service.errors import UnusableImage
 from service.formats.dicom_geometry import check_phase
 from service.formats.guard import decoding, malformed, truncated
 from service.formats.inflate import GZIP_MAGIC, beginning, inflated_range
+from service.formats.limits import check_growth
 from service.formats.options import Options
 from service.formats.orientation import usable
 from service.formats.volume_file import Block, image_of
@@ -34,6 +35,8 @@ SPACING_DISAGREES = Flag(
     "spacing_disagrees", "The file gives two different spacings (affine and voxel sizes); the affine's was used."
 )
 RGB = 128
+# Bytes of header and extensions before the voxels: what stands there is passed over, but read.
+MOST_BEFORE = 8 << 20
 WIDEST = 8
 
 
@@ -78,7 +81,7 @@ def _header(start: bytes) -> tuple[Header, int]:
     kind_of: Any = Nifti1Header if size == 348 else Nifti2Header
     header = kind_of(start[:size], order, check=False)
     offset, least = float(header["vox_offset"]), KINDS[size][2]
-    if not (math.isfinite(offset) and offset.is_integer() and least <= offset < 1 << 31):
+    if not (math.isfinite(offset) and offset.is_integer() and least <= offset <= MOST_BEFORE):
         raise malformed("NIfTI", "whose voxels begin at an impossible place")
     return header, int(offset)
 
@@ -193,6 +196,7 @@ def _plain_spacing(header: Header) -> Spacing:
 def _bytes(content: bytes, offset: int, block: Block) -> bytearray | memoryview:
     start = offset + block.start
     if content.startswith(GZIP_MAGIC):
+        check_growth(block.total, len(content))
         return inflated_range(content, start, block.size, offset + block.total, "NIfTI")
     if len(content) < offset + block.total:
         raise truncated("NIfTI")

@@ -17,6 +17,7 @@ from service.errors import UnusableImage
 from service.formats.dicom_geometry import check_phase
 from service.formats.guard import decoding, malformed, truncated
 from service.formats.inflate import inflated_range
+from service.formats.limits import check_growth
 from service.formats.options import Options
 from service.formats.orientation import usable
 from service.formats.volume_file import Block, image_of
@@ -237,6 +238,7 @@ def _plain_spacing(fields: Mapping[str, str], axes: _Axes) -> Spacing:
 
 def _bytes(data: memoryview, fields: Mapping[str, str], block: Block) -> bytearray | memoryview:
     if fields["encoding"].lower() != "raw":
+        check_growth(block.total, len(data))
         return inflated_range(data, block.start, block.size, block.total, "NRRD")
     if len(data) < block.total:
         raise truncated("NRRD")

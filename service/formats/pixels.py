@@ -26,6 +26,16 @@ WHITE_IS_ZERO, UNSIGNED = 0, 1
 AT_ONCE = 1 << 16
 
 
+# Bytes a pixel that a mode comes to, where it is not one for each of its bands.
+BYTES = {"P": 3, "PA": 4, "I": 4, "F": 4, **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 2)}
+
+
+def decoded_bytes(picture: Pillow.Image, content: bytes) -> int:
+    """Bytes that the pixels of a ``picture`` will take, by its header."""
+    each = BYTES.get(picture.mode, len(picture.getbands())) * (2 if _is_deep_colour(picture, content) else 1)
+    return picture.width * picture.height * each
+
+
 def pixels_of(picture: Pillow.Image, content: bytes) -> Noted:
     """Pixels of a loaded ``picture`` whose file is ``content``. Raises UnusableImage."""
     if _is_deep_colour(picture, content):
@@ -65,15 +75,31 @@ def _deep_colour(picture: Pillow.Image, content: bytes) -> Noted:
             "Save the picture as plain 16-bit PNG.",
             "malformed",
         )
-    order = cv2.COLOR_BGR2RGB if bands == 3 else cv2.COLOR_BGRA2RGBA
-    pixels, notes = _without_alpha(cv2.cvtColor(np.ascontiguousarray(stored[..., :bands]), order))
+    rows = max(1, AT_ONCE // stored.shape[1])
+    for top in range(0, len(stored), rows):
+        # OpenCV has blue first; all at once would take the picture's memory again.
+        stored[top : top + rows, :, :3] = stored[top : top + rows, :, 2::-1].copy()
+    pixels, notes = _without_alpha(np.ascontiguousarray(stored[..., :bands]))
     return pixels, ("16-bit kept", *notes, *_ignored_key(picture))
+
+
+def _array(picture: Pillow.Image, mode: str | None = None) -> Pixels:
+    """Pixels, in another mode where one is named, strip by strip: on their way Pillow holds them two times more."""
+    rows = max(1, AT_ONCE // picture.width)
+    pixels: Pixels | None = None
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        part = np.asarray(strip.convert(mode) if mode else strip)
+        if pixels is None:
+            pixels = np.empty((picture.height, *part.shape[1:]), part.dtype)
+        pixels[top : top + len(part)] = part
+    return np.asarray(pixels)
 
 
 def _plain(picture: Pillow.Image) -> Noted:
     if picture.has_transparency_data:
         return _transparent(picture)
-    return np.asarray(picture), ()
+    return _array(picture), ()
 
 
 def _bilevel(picture: Pillow.Image) -> Noted:
@@ -82,17 +108,17 @@ def _bilevel(picture: Pillow.Image) -> Noted:
 
 
 def _palette(picture: Pillow.Image) -> Noted:
-    pixels, notes = _plain(picture if picture.has_transparency_data else picture.convert("RGB"))
+    pixels, notes = _plain(picture) if picture.has_transparency_data else (_array(picture, "RGB"), ())
     return pixels, ("palette expanded", *notes)
 
 
 def _converted(picture: Pillow.Image) -> Noted:
-    return np.asarray(picture.convert("RGB")), (f"{picture.mode.lower()} converted to rgb",)
+    return _array(picture, "RGB"), (f"{picture.mode.lower()} converted to rgb",)
 
 
 def _transparent(picture: Pillow.Image) -> Noted:
     grey = picture.mode in ("1", "L", "LA", "La")
-    return _without_alpha(np.asarray(picture.convert("LA" if grey else "RGBA")))
+    return _without_alpha(_array(picture, "LA" if grey else "RGBA"))
 
 
 def _without_alpha(pixels: Pixels) -> Noted:
@@ -103,14 +129,14 @@ def _without_alpha(pixels: Pixels) -> Noted:
     if int(alpha.min()) == top:
         return pixels[..., :-1], ("alpha opaque, dropped",)
     # One channel at a time: a wide product of the whole picture would need several times its memory.
-    planes = [
-        cv2.multiply(np.ascontiguousarray(pixels[..., c]), alpha, scale=1 / top) for c in range(pixels.shape[2] - 1)
-    ]
-    return np.stack(planes, axis=-1), ("alpha composited on black",)
+    blended = np.empty((*pixels.shape[:2], pixels.shape[2] - 1), pixels.dtype)
+    for c in range(blended.shape[2]):
+        blended[..., c] = cv2.multiply(np.ascontiguousarray(pixels[..., c]), alpha, scale=1 / top)
+    return blended, ("alpha composited on black",)
 
 
 def _sixteen_bit(picture: Pillow.Image) -> Noted:
-    pixels = np.asarray(picture).astype(np.uint16, copy=False)
+    pixels = _array(picture).astype(np.uint16, copy=False)
     notes = ["16-bit kept"]
     if _tag(picture, PHOTOMETRIC, None) == WHITE_IS_ZERO:
         # Pillow turns 8-bit files of this kind itself, 16-bit ones not.
@@ -129,7 +155,7 @@ def _declared_top(picture: Pillow.Image) -> int:
 
 
 def _integers(picture: Pillow.Image) -> Noted:
-    pixels = np.asarray(picture)
+    pixels = _array(picture)
     declared = (max(_tag(picture, BITS_PER_SAMPLE, (16,))), _tag(picture, SAMPLE_FORMAT, (UNSIGNED,))[0])
     # Pillow has no unsigned 32-bit mode; the bits are right, only their reading is not.
     unsigned = declared == (32, UNSIGNED)
@@ -137,7 +163,7 @@ def _integers(picture: Pillow.Image) -> Noted:
 
 
 def _floats(picture: Pillow.Image) -> Noted:
-    pixels = np.asarray(picture)
+    pixels = _array(picture)
     if not np.isfinite(pixels).all():
         raise UnusableImage(
             "values that are not finite", "finite values", "Replace NaN and infinite values.", "not_finite"

@@ -22,10 +22,12 @@ from PIL import (
 )
 
 from service.errors import InputError, UnknownFormat, UnusableImage
-from service.formats.header import cut_short, jpeg_scans, jpeg_too_small, png_rows_cut, webp_canvas
-from service.formats.limits import DEFAULT_LIMITS, Limits
-from service.formats.pixels import Pixels, one_grey, pixels_of, upright
+from service.formats.codestream import MAX_SCANS, jpeg_scans
+from service.formats.header import cut_short, jpeg_too_small, png_rows_cut, webp_canvas
+from service.formats.limits import DEFAULT_LIMITS, GROWTH, GROWTH_OF_COLOUR, Limits, check_growth
+from service.formats.pixels import Pixels, decoded_bytes, one_grey, pixels_of, upright
 from service.formats.sniff import known_but_not_read, sniff
+from service.formats.tiff_header import most_scans, tile_area
 from service.image import Image
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "read_raster"]
@@ -33,8 +35,9 @@ __all__ = ["DEFAULT_LIMITS", "Limits", "read_raster"]
 ACCEPTED = "PNG, JPEG, TIFF, BMP or WebP"
 ORIENTATION = int(ExifTags.Base.Orientation)
 BMP_RUN_LENGTHS = (1, 2)
-# Cameras and web sites use a dozen.
-MAX_SCANS = 32
+COMPRESSION, JPEG_IN_TIFF = 259, (6, 7)
+# A tile may reach beyond a small picture, to so many pixels or to so many times the picture.
+TILE_OVER, TILE_UP_TO = 4, 1 << 22
 
 # The plugins themselves and not Pillow's open(): that one warns about sizes by its own rule, and takes a telephone's
 # JPEG with a depth map behind it for an animation.
@@ -107,22 +110,48 @@ def _broken(kind: str, truncated: bool) -> UnusableImage:
 def _opened(content: bytes, kind: str, limits: Limits) -> ImageFile.ImageFile:
     """The picture with its header read and checked, nothing decoded."""
     if kind == "webp":
-        limits.check_pixels(*webp_canvas(content))
+        width, height = webp_canvas(content)
+        limits.check_pixels(width, height)
+        # Opening it sets the whole canvas aside.
+        check_growth(width * height * 3, len(content), GROWTH_OF_COLOUR)
     picture = PLUGINS[kind](io.BytesIO(content))
     _check_header(picture, limits)
+    limits.check_picture(decoded_bytes(picture, content))
+    if kind == "tiff":
+        _check_tiff(picture, content)
     if _incomplete(picture, content, kind):
         raise _broken(kind, truncated=True)
     if kind == "jpeg":
-        _check_scans(jpeg_scans(content))
+        _check_scans(kind, jpeg_scans(content))
+    colour = {"G", "P", "Cb"} & {*picture.getbands()}
+    check_growth(decoded_bytes(picture, content), len(content), GROWTH_OF_COLOUR if colour else GROWTH)
     return picture
 
 
-def _check_scans(count: int) -> None:
+def _check_scans(kind: str, count: int) -> None:
     """Each scan goes over the whole picture, and may take no more than a few bytes."""
     if count > MAX_SCANS:
         raise UnusableImage(
-            f"a jpeg file of {count} scans", f"at most {MAX_SCANS}", "Open and save it anew, then send it.", "malformed"
+            f"a {kind} file of {count} scans",
+            f"at most {MAX_SCANS}",
+            "Open and save it anew, then send it.",
+            "malformed",
         )
+
+
+def _check_tiff(picture: ImageFile.ImageFile, content: bytes) -> None:
+    """A tile is set aside whole, however little of it the picture needs; and each may be a JPEG of its own."""
+    tags = getattr(picture, "tag_v2", {})
+    area = tile_area(tags)
+    if area > max(TILE_OVER * picture.width * picture.height, TILE_UP_TO):
+        raise UnusableImage(
+            f"a tiff file of {picture.width} x {picture.height} pixels in tiles of {area}",
+            "tiles no larger than the picture",
+            "Open and save it anew, then send it.",
+            "malformed",
+        )
+    if tags.get(COMPRESSION) in JPEG_IN_TIFF:
+        _check_scans("tiff", most_scans(content, tags))
 
 
 def _incomplete(picture: ImageFile.ImageFile, content: bytes, kind: str) -> bool:

@@ -14,9 +14,10 @@ from typing import BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from service.errors import InputError, TooLarge, UnusableImage
-from service.formats.archive import CLUTTER, EMPTY_UP_TO, ENCRYPTED, RATIO, RATIO_FROM, is_zip
+from service.formats.archive import CLUTTER, ENCRYPTED, RATIO, RATIO_FROM, is_zip
 from service.formats.dicom_parse import is_dicom
 from service.formats.guard import decoding, malformed
+from service.formats.limits import EMPTY_UP_TO
 from service.formats.sniff import HEAD_BYTES
 from service.jobs.store_base import Readable
 

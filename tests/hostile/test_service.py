@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from service.answers.outputs import OFFERED
-from tests.hostile.corpus import costs, dicoms, outputs, pngs, rasters, requests, volumes, zips
+from tests.hostile.corpus import complete, costs, dicoms, outputs, pngs, rasters, requests, volumes, zips
 from tests.hostile.corpus.common import CANARY, MEBIBYTE, Files
 from tests.processes import Served, forget_peaks, growth, served
 from tests.service.asking import EXPECTED, pixels, post
 
-FILES: Files = {**pngs.REFUSED, **rasters.REFUSED, **dicoms.REFUSED, **costs.REFUSED, **volumes.REFUSED, **zips.REFUSED}
-ODD: Files = {**pngs.ODD, **rasters.ODD, **dicoms.ODD, **costs.ODD, **volumes.ODD, **zips.ODD}
+PARTS = (pngs, rasters, dicoms, costs, volumes, zips, complete)
+FILES: Files = {name: file for part in PARTS for name, file in part.REFUSED.items()}
+ODD: Files = {name: file for part in PARTS for name, file in part.ODD.items()}
 REFUSALS = {400, 413, 415, 422}
 PROBLEM = {"type", "title", "status", "detail", "code", "found", "wanted", "remedy"}
 WITHIN_S = 2.0
