@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -13,10 +14,14 @@ from training.phantoms.ultrasound import Phantom, ultrasound_phantom
 SIZE = (112, 144)
 
 
+@cache
 def phantom(seed: int, category: str) -> Phantom:
-    """A phantom of the kind that a category of BUSI shows."""
+    """A phantom of the kind that a category of BUSI shows; drawn once, hence for reading only."""
     kind = None if category == "normal" else category
-    return ultrasound_phantom(seed=seed, lesions=int(category != "normal"), size=SIZE, kind=kind)
+    drawn = ultrasound_phantom(seed=seed, lesions=int(category != "normal"), size=SIZE, kind=kind)
+    for one in (drawn.image, drawn.mask):
+        one.setflags(write=False)
+    return drawn
 
 
 def write_case(root: Path, category: str, number: int, image: np.ndarray, mask: np.ndarray) -> Path:
