@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -179,14 +179,16 @@ class Parameters(BaseModel):
 KNOWN = tuple(Parameters.model_fields)
 
 
-def read_parameters(pairs: Iterable[Pair]) -> Parameters:
+def read_parameters(pairs: Iterable[Pair], offered: Sequence[str] = KNOWN) -> Parameters:
     """Parameters from (name, text) pairs in any order; an empty text counts as left out.
+
+    ``offered`` are the names that whoever gives an unknown one is told of.
 
     Raises BadParameter for an unknown name, a value that cannot be, or a name given twice that may be given once.
     """
     given: dict[str, list[str]] = {}
     for name, text in pairs:
-        _check_name(name)
+        _check_name(name, offered)
         if text:
             given.setdefault(name, []).append(text)
     try:
@@ -206,12 +208,12 @@ def _check_together(parameters: Parameters) -> None:
         )
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, offered: Sequence[str]) -> None:
     if name in KNOWN:
         return
-    close = difflib.get_close_matches(name, KNOWN, 1)
+    close = difflib.get_close_matches(name, offered, 1)
     hint = f"Did you mean {close[0]}?" if close else "Leave it out."
-    raise BadParameter(f"unknown parameter {name[:40]!r}", f"one of {', '.join(KNOWN)}", hint)
+    raise BadParameter(f"unknown parameter {name[:40]!r}", f"one of {', '.join(offered)}", hint)
 
 
 def _value(name: str, texts: list[str]) -> Any:

@@ -55,6 +55,18 @@ def ended(desk: Desk, job_id: str, owner: str) -> JobRow:
     return _kept(row)
 
 
+def fetchable(desk: Desk, job_id: str, owner: str) -> JobRow:
+    """A job whose results the store gives, as far as its first file tells. Raises as `ended`, StoreAway, DamagedFile.
+
+    Once an answer has begun, all that is left of an error is that the answer is cut off.
+    """
+    row = ended(desk, job_id, owner)
+    first = next((file for item in all_items(desk, row) for file in item.files), None)
+    if first is not None:
+        desk.store.open(first.key).close()
+    return row
+
+
 def all_items(desk: Desk, row: JobRow) -> Iterator[ItemRow]:
     """All items of a job in order."""
     for offset in range(0, row.total, BATCH):

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from service.api import events as server_sent
 from service.api.access import owner_of
-from service.api.job_answers import Wanted, all_items, answer, body, ended, known
+from service.api.job_answers import Wanted, all_items, answer, body, fetchable, known
 from service.api.job_contract import (
     CANCEL_PROBLEMS,
     EVENTS,
@@ -24,6 +24,7 @@ from service.api.job_contract import (
 from service.api.job_schemas import JobBody, JobsBody, summary_of
 from service.api.state import service_of
 from service.api.submit import submit
+from service.jobs.erase import erase as erased
 from service.jobs.model import FINAL_JOB_STATES
 from service.jobs.results import results as zipped
 
@@ -109,7 +110,7 @@ async def follow(
 async def results(request: Request, job_id: JobId) -> StreamingResponse:
     """The outputs of every item, `findings.csv`, `report.json` and `timings.json`, once the job has ended."""
     desk, owner = service_of(request).desk, owner_of(request)
-    row = await asyncio.to_thread(ended, desk, job_id, owner)
+    row = await asyncio.to_thread(fetchable, desk, job_id, owner)
     pieces = zipped(desk.store, row, lambda: all_items(desk, row))
     name = f'attachment; filename="breast-cascade-{job_id[:8]}.zip"'
     return StreamingResponse(pieces, media_type="application/zip", headers={"Content-Disposition": name})
@@ -154,11 +155,9 @@ async def cancel(request: Request, job_id: JobId) -> JobBody:
     "/jobs/{job_id}", operation_id="erase_job", summary="Erase a job", status_code=204, responses=JOB_PROBLEMS
 )
 async def erase(request: Request, job_id: JobId) -> None:
-    """Cancel a job, then erase its input, its results and its rows."""
+    """Cancel a job, then erase its input, its results and its rows.
+
+    503 where the files cannot be reached now: the job is gone, and its files follow. To ask again does no harm.
+    """
     desk, owner = service_of(request).desk, owner_of(request)
-
-    def erased() -> None:
-        for key in desk.rows.erase(known(job_id), owner):
-            desk.store.delete(key)
-
-    await asyncio.to_thread(erased)
+    await asyncio.to_thread(lambda: erased(desk.rows, desk.store, known(job_id), owner))

@@ -98,12 +98,6 @@ class Service:
             self.decoders.close()
 
 
-def _starting() -> CapacityError:
-    return CapacityError(
-        "a service that is still loading its pipelines", "a ready one", "Try again in a moment.", "starting"
-    )
-
-
 def open_engine(settings: Settings) -> Engine:
     """All pipelines that the settings name, checked and warm. Raises SetupError."""
     return Engine.open(settings.pipeline_roots, settings.device, settings.network_threads, settings.gpu_memory)

@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from service.answers.parameters import Pair, Parameters, read_parameters
+from service.answers.parameters import KNOWN, Pair, Parameters, read_parameters
 from service.api.access import owner_of
 from service.api.job_upload import Form, read_form
 from service.api.limits import received
@@ -21,7 +21,7 @@ from service.api.spool import Spool
 from service.api.state import Service
 from service.choices import check_choices
 from service.engine import Engine, LoadedPipeline
-from service.errors import BadParameter, BreastCascadeError
+from service.errors import BadParameter, BreastCascadeError, UnknownJob
 from service.jobs.desk import Desk
 from service.jobs.intake import Taken, Upload, take
 from service.jobs.item_outputs import wanted_outputs
@@ -37,6 +37,7 @@ COPIES = 2
 SEVERAL = "Send the files as several jobs; BREAST_CASCADE_MAX_JOB_BYTES sets this limit."
 # Said elsewhere in a job, or without a meaning in it.
 NOT_OF_JOBS = ("format",)
+OF_JOBS = ("outputs", *(name for name in KNOWN if name not in NOT_OF_JOBS))
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ async def submit(request: Request, service: Service) -> JobRow:
     async with _receiving(desk, owner, key) as known:
         if known is None:
             await asyncio.to_thread(room.check_line)
-        await asyncio.to_thread(room.check_disk, None, COPIES * _announced(request))
+            await asyncio.to_thread(room.check_disk, None, COPIES * _announced(request))
         spool = await asyncio.to_thread(Spool, service.settings.data_dir / "jobs" / "incoming")
         try:
-            form = await _form(request, service, spool, room)
+            form = await _form(request, service, spool, room if known is None else None)
             wish = read_wish([*query, *form.fields])
             sender = _Sender(desk, room, _pipeline(engine, wish), owner, key)
             row = await asyncio.to_thread(sender.send, wish, _uploads(form, spool), known is not None)
@@ -91,7 +92,7 @@ def read_wish(pairs: Sequence[Pair]) -> Wish:
     for name, _ in rest:
         if name in NOT_OF_JOBS:
             raise BadParameter(f"parameter {name}", "outputs", "Name the formats in outputs, with commas between them.")
-    return Wish(rest, wanted_outputs(outputs), read_parameters(rest))
+    return Wish(rest, wanted_outputs(outputs), read_parameters(rest, OF_JOBS))
 
 
 def _pipeline(engine: Engine, wish: Wish) -> LoadedPipeline | None:
@@ -115,10 +116,13 @@ def _announced(request: Request) -> int:
     return int(length) if length.isdecimal() and len(length) < 19 else 0
 
 
-async def _form(request: Request, service: Service, spool: Spool, room: Room) -> Form:
+async def _form(request: Request, service: Service, spool: Spool, room: Room | None) -> Form:
+    """What was sent, as long as there is ``room``. Of a repeat nothing is kept: it may use the last of the disk."""
+
     def check() -> None:
-        room.check_disk(spool.free(), spool.size)
-        room.check_disk(None, spool.size)
+        if room is not None:
+            room.check_disk(spool.free(), spool.size)
+            room.check_disk(None, spool.size)
 
     settings = service.settings
     pieces = received(request, settings.max_job_bytes, settings.receive_timeout, SEVERAL)
@@ -142,11 +146,12 @@ class _Sender:
     def send(self, wish: Wish, uploads: Sequence[Upload], repeated: bool) -> JobRow:
         """The job; of one that is not accepted nothing stays in the store."""
         manifest = self._loaded().manifest
+        if repeated and (first := self._first(wish, uploads)) is not None:
+            return first
         job_id = secrets.token_hex(16)
         try:
             taken = take(uploads, self.desk.store, job_id, self.room.limits)
-            if not repeated:
-                self.room.check_line(sum(item.problem is None for item in taken.items))
+            self.room.check_line(sum(item.problem is None for item in taken.items))
             job = NewJob(
                 id=job_id,
                 owner=self.owner,
@@ -167,6 +172,15 @@ class _Sender:
             self._forget(job_id)
         return row
 
+    def _first(self, wish: Wish, uploads: Sequence[Upload]) -> JobRow | None:
+        """The job that this request made before, for which nothing need be stored; None where it was erased since."""
+        taken = take(uploads, self.desk.store, "", self.room.limits, _Everything())
+        with suppress(UnknownJob):
+            return self.desk.rows.repeat(self.owner, str(self.key), wish.fingerprint(taken))
+        self.room.check_line(len(taken.items))
+        self.room.check_disk(None, sum(item.bytes for item in taken.items))
+        return None
+
     def _loaded(self) -> LoadedPipeline:
         if self.pipeline is None:
             raise BadParameter(
@@ -177,6 +191,19 @@ class _Sender:
     def _forget(self, job_id: str) -> None:
         for stored in list(self.desk.store.keys(f"jobs/{job_id}/")):
             self.desk.store.delete(stored.key)
+
+
+class _Everything:
+    """All contents there are: none is unknown."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
 
 
 def _key(request: Request) -> str | None:

@@ -1,6 +1,6 @@
 """``python -m service.cli`` is ``breast-cascade``."""
 
-from service.cli.command import main
+from service.cli import main
 
 if __name__ == "__main__":
     main()

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from service.answers.parameters import Parameters, read_parameters
 from service.api.job_schemas import summary_of
 from service.batch import pictures
 from service.choices import check_choices
-from service.cli.terminal import FAILED_INPUT, FAILED_SETUP, pair, stderr, usage
+from service.cli.signals import Told, heeding
+from service.cli.terminal import FAILED_INPUT, FAILED_SETUP, job_bar, pair, stderr, usage
 from service.engine import pipeline_folders
 from service.errors import BadParameter, CapacityError, UnknownPipeline
 from service.jobs.attend import work_off
@@ -29,8 +29,8 @@ volume or DICOM series, and for all of them out/findings.csv and out/report.json
 
 It may be stopped or killed at any moment: the same command goes on where it was, and does nothing where all is done.
 What it needs for that lies in out/{HOME}. Where files were added, changed or removed, or results are missing, only what
-is new or missing is done; other options, another pipeline or other software do everything anew, in the place of the
-earlier results.
+is new or missing is done, and what workers died of is tried again; other options, another pipeline or other software do
+everything anew, in the place of the earlier results.
 """
 INTERRUPTED = 130
 
@@ -63,13 +63,13 @@ def batch(
 
 def _run(output: Path, settings: Settings, asked: Asked) -> JobRow:
     try:
-        with folder_job(output, settings) as folder:
+        with heeding(), folder_job(output, settings) as folder:
             return _worked_off(folder, asked)
     except BadParameter as error:
         raise typer.BadParameter(str(error)) from error
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         stderr.print("Stopped. The same command goes on from here.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(error.status if isinstance(error, Told) else INTERRUPTED) from None
     except CapacityError as error:
         stderr.print(str(error), markup=False)
         raise typer.Exit(FAILED_SETUP) from error
@@ -80,9 +80,9 @@ def _worked_off(folder: FolderJob, asked: Asked) -> JobRow:
     if said := _reused(job, folder.kept):
         stderr.print(said)
     try:
-        with Progress(console=stderr, redirect_stdout=False, redirect_stderr=False) as progress:
-            task = progress.add_task("Segmenting", total=job.total, completed=job.done)
-            job = work_off(folder, job, lambda now: progress.update(task, completed=now.done))
+        with job_bar() as show:
+            show(job.done, job.total, job.stage)
+            job = work_off(folder, job, lambda now: show(now.done, now.total, now.stage))
     finally:
         folder.unpack(folder.row(job))
     for item in folder.items(job):

@@ -21,6 +21,9 @@ PATIENCE_S = 60.0
 PIECE = 1 << 20
 # A connection may break at any moment; with its Idempotency-Key a job can be sent again without making two.
 PAUSES_S = (1.0, 2.0, 4.0)
+# Between two tries to follow a job; how long a service may be away meanwhile: it restarts, or its host does.
+RECONNECT_S = (1.0, 2.0, 4.0, 8.0, 10.0)
+PATIENT_S = 600.0
 Job = dict[str, Any]
 Sent = Callable[[int], None]
 
@@ -74,19 +77,26 @@ class Server:
             part.unlink(missing_ok=True)
 
     def events(self, job_id: str) -> Iterator[Job]:
-        """A job each time it changes, to its end; connects again where the connection breaks."""
-        seen, pauses = "", list(PAUSES_S)
+        """A job each time it changes, to its end; connects again where the connection breaks or the service restarts.
+
+        Raises CapacityError once there has been no answer for `PATIENT_S`: the job goes on all the same.
+        """
+        seen, heard, pauses = "", time.monotonic(), iter(RECONNECT_S)
         while True:
+            error = None
             try:
                 for job in self._news(job_id, seen):
-                    seen, pauses = str(job["seq"]), list(PAUSES_S)
+                    seen, pauses = str(job["seq"]), iter(RECONNECT_S)
                     yield job
                     if job["state"] in FINAL_JOB_STATES:
                         return
-            except Unreachable:
-                if not pauses:
-                    raise
-                time.sleep(pauses.pop(0))
+                # One that is stopping ends its streams.
+                heard = time.monotonic()
+            except (Unreachable, CapacityError) as caught:
+                error = caught
+            if error is not None and time.monotonic() - heard > PATIENT_S:
+                raise _gone(self.url, job_id) from error
+            time.sleep(next(pauses, RECONNECT_S[-1]))
 
     def _news(self, job_id: str, seen: str) -> Iterator[Job]:
         headers = {"Last-Event-ID": seen} if seen else {}
@@ -118,6 +128,16 @@ class Server:
                 "Check --url, and that `breast-cascade serve` runs there.",
                 "unreachable",
             ) from error
+
+
+def _gone(url: str, job_id: str) -> CapacityError:
+    return CapacityError(
+        f"no answer from {url} any more",
+        "the service that has the job",
+        f"The job goes on when it is back; `breast-cascade jobs watch {job_id}` then shows it.",
+        "unreachable",
+        retry_after=int(RECONNECT_S[-1]),
+    )
 
 
 class Unreachable(SetupError):

@@ -14,8 +14,9 @@ from rich.markup import escape
 
 from service.batch import pictures
 from service.cli.client import Job, Server, read_key
-from service.cli.terminal import FAILED_INPUT, bar, pair, stderr, stdout, table, usage
+from service.cli.terminal import FAILED_INPUT, bar, job_bar, pair, stderr, stdout, table, usage
 from service.errors import BadParameter, CapacityError, InputError
+from service.jobs.model import FINAL_JOB_STATES
 
 HELP = """Jobs on a running service: many files in, one folder of answers out.
 
@@ -77,7 +78,7 @@ def listing(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    listed = table("id", "state", "pipeline", "done", "failed", "created")
+    listed = table("id", "state", "pipeline", "done", "failed", "created (UTC)")
     for job in found["jobs"]:
         name = f"{job['pipeline']} {job['version']}"
         listed.add_row(job["id"], job["state"], name, _done(job), str(job["failed"]), job["created"][:19])
@@ -165,11 +166,10 @@ def _server(url: str, key_file: Path | None) -> Iterator[Server]:
 
 def _follow(server: Server, job_id: str) -> None:
     job: Job = server.get(f"/jobs/{job_id}", limit=1)
-    with bar("Segmenting", job["progress"]["total"], job["progress"]["done"]) as moved:
-        done = job["progress"]["done"]
-        for job in server.events(job_id):
-            moved(job["progress"]["done"] - done)
-            done = job["progress"]["done"]
+    with job_bar() as show:
+        news = iter([job]) if job["state"] in FINAL_JOB_STATES else server.events(job_id)
+        for job in news:
+            show(job["progress"]["done"], job["progress"]["total"], job["progress"]["stage"])
     stderr.print(f"{job['state']}: {_done(job)} items, {job['failed']} failed", markup=False)
     if job["state"] != "succeeded":
         raise typer.Exit(FAILED_INPUT)

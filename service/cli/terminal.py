@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from service.errors import InputError
@@ -22,6 +22,9 @@ FAILED_INPUT, FAILED_SETUP = 1, 3
 PIPE_WIDTH = 1000
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+# rich would lead stdout to the terminal of stderr, and data for a pipe would never reach it.
+QUIET: Any = {"console": stderr, "redirect_stdout": False, "redirect_stderr": False}
 
 
 def usage(look: Callable[[], Result]) -> Result:
@@ -56,7 +59,18 @@ def table(*headings: str) -> Table:
 @contextmanager
 def bar(title: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr; the function is told how much has been done since it was told last."""
-    # rich would lead stdout to the terminal of stderr, and data for a pipe would never reach it.
-    with Progress(console=stderr, redirect_stdout=False, redirect_stderr=False) as progress:
+    with Progress(**QUIET) as progress:
         task = progress.add_task(title, total=total, completed=done)
         yield lambda more: progress.advance(task, more)
+
+
+@contextmanager
+def job_bar() -> Iterator[Callable[[int, int, str | None], None]]:
+    """A progress bar of a job on stderr: the function is told items done, items in all, and the stage it is in."""
+    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[stage]}"), **QUIET) as progress:
+        task = progress.add_task("Segmenting", total=None, stage="")
+
+        def show(done: int, total: int, stage: str | None) -> None:
+            progress.update(task, completed=done, total=total, stage=stage or "")
+
+        yield show

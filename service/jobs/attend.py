@@ -77,10 +77,16 @@ def _worker(folder: FolderJob, name: str, log: Path) -> Iterator[subprocess.Pope
     try:
         yield child
     finally:
-        child.terminate()
-        try:
-            child.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        folder.rows.bury(name)
+        ended = child.poll() is not None
+        _end(child)
+        # An item in the hands of one that was told to end is to blame for nothing.
+        folder.rows.bury(name) if ended else folder.rows.free(name)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

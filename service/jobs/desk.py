@@ -6,9 +6,12 @@ from contextlib import ExitStack, suppress
 
 from service.errors import CapacityError
 from service.jobs.embedded import Embedded
+from service.jobs.erase import EVERY_S as ERASE_EVERY_S
+from service.jobs.erase import Erasures
 from service.jobs.housekeeping import EVERY_S, Housekeeping
 from service.jobs.machine import open_rows
 from service.jobs.model import DeviceClass
+from service.jobs.owners import owners_folder
 from service.jobs.publish import Courier, Publisher
 from service.jobs.reconcile import Reconcile, period, useful
 from service.jobs.repeat import Repeated
@@ -63,10 +66,15 @@ class Desk:
         self._closing.callback(self.publisher.close)
         if self._embedded:
             self._closing.callback(self._embedded.close)
-        reconcile = Reconcile(self.rows, Courier(self._settings), self._need)
+        reconcile = Reconcile(self.rows, Courier(self._settings), self._need, owners_folder(self._settings))
         keeping = Housekeeping(self._settings, self.rows, self.store)
         every = period(self._settings.lease_seconds)
-        for name, every_s, work in (("reconcile", every, reconcile), ("housekeeping", EVERY_S, keeping)):
+        works: tuple[tuple[str, float, Reconcile | Housekeeping | Erasures], ...] = (
+            ("reconcile", every, reconcile),
+            ("housekeeping", EVERY_S, keeping),
+            ("erasures", ERASE_EVERY_S, Erasures(self.rows, self.store)),
+        )
+        for name, every_s, work in works:
             repeated = Repeated(name, every_s, work)
             self._closing.callback(_quietly, work)
             self._closing.callback(repeated.close, ROUND_WITHIN_S)
@@ -76,6 +84,6 @@ class Desk:
             self._embedded.need()
 
 
-def _quietly(work: Reconcile | Housekeeping) -> None:
+def _quietly(work: Reconcile | Housekeeping | Erasures) -> None:
     with suppress(CapacityError, OSError):
         work.close()

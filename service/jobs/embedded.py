@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from service.errors import CapacityError
 from service.jobs.launch import ONE_THREAD, environment
 from service.jobs.machine import NAME
 from service.jobs.names import name_of_this_process
+from service.jobs.owners import Owned, owners_folder
 from service.jobs.rows import Rows
 from service.log import event
 from service.settings import Settings
@@ -51,6 +53,7 @@ class Embedded:
         self._needed, self._stop = threading.Event(), threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._name = ""
+        self._owned: Owned | None = None
         self._started = 0.0
         self._asked, self._silences = 0.0, 0
         self._failures = 0
@@ -89,6 +92,7 @@ class Embedded:
     def _start(self) -> None:
         # Of this process: the worker dies with it.
         self._name = name_of_this_process("embedded")
+        self._owned = Owned(owners_folder(self._settings), self._name)
         self._started = self._asked = time.monotonic()
         self._silences = 0
         command = [sys.executable, "-m", "service.jobs", f"--parent={os.getpid()}", f"--nice={NICENESS}"]
@@ -131,25 +135,30 @@ class Embedded:
     def _ended(self, status: int) -> None:
         event("error", "embedded_worker_ended", worker=self._name, status=status)
         self._process = None
-        self._bury()
+        self._see_to_what_it_left(self._rows.bury)
         self._failures = 0 if time.monotonic() - self._started > STEADY_S else self._failures + 1
         if self._failures > 1:
             self._stop.wait(min(LONGEST_BACKOFF_S, 2.0 ** (self._failures - 2)))
 
-    def _bury(self) -> None:
+    def _see_to_what_it_left(self, by: Callable[[str], int]) -> None:
         # Where this fails its leases run out.
         with suppress(CapacityError):
-            self._rows.bury(self._name)
+            by(self._name)
+        if self._owned:
+            self._owned.close()
 
     def _end(self) -> None:
         process = self._process
         if process is None:
             return
         process.terminate()
+        killed = False
         try:
             process.wait(self._settings.drain_timeout + STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
+            killed = True
             process.kill()
             process.wait()
         self._process = None
-        self._bury()
+        # Its item is not to blame that there was no time left.
+        self._see_to_what_it_left(self._rows.free if killed else self._rows.bury)

@@ -20,7 +20,7 @@ from service.jobs.model import (
     StoredFile,
     WorkerRow,
 )
-from service.jobs.sql import accepting, claims, deaths, figures, fleet, keys, listing, retention
+from service.jobs.sql import accepting, claims, deaths, erasures, figures, fleet, keys, listing, retention
 from service.jobs.sql.values import job_row
 
 WEEK = 7 * 86400.0
@@ -135,6 +135,13 @@ class Rows:
         self.forget(worker)
         return freed
 
+    def free(self, worker: str) -> int:
+        """A worker that is gone died of nothing it did: free its items without a death, and forget it.
+
+        An item to which that has happened often is believed no more: see `deaths.BLAMELESS`. Returns how many.
+        """
+        return self._count_deaths(deaths.blameless(worker), None) + self.bury(worker)
+
     def reap(self) -> int:
         """Free the items whose lease has run out by the database's clock, with a death each. Returns how many.
 
@@ -142,13 +149,15 @@ class Rows:
         """
         return self._count_deaths(deaths.lease_over(), "lease_expired")
 
-    def _count_deaths(self, which: ColumnElement[bool], reason: deaths.Reason) -> int:
+    def _count_deaths(self, which: ColumnElement[bool], reason: deaths.Reason | None) -> int:
         with self._database.read() as link:
             found = deaths.jobs_with(link, which)
         return sum(self._count_deaths_in(job_id, which, reason) for job_id in found)
 
-    def _count_deaths_in(self, job_id: str, which: ColumnElement[bool], reason: deaths.Reason) -> int:
+    def _count_deaths_in(self, job_id: str, which: ColumnElement[bool], reason: deaths.Reason | None) -> int:
         with self._database.write() as link:
+            if reason is None:
+                return deaths.free(link, job_id, which)
             return deaths.count_deaths(link, job_id, which, reason)
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -213,11 +222,24 @@ class Rows:
             return job_row(listing.job(link, job_id, owner), self._keep_seconds)
 
     def erase(self, job_id: str, owner: str) -> tuple[str, ...]:
-        """Cancel a job and forget its rows; returns every key it named, for deletion. Raises UnknownJob."""
+        """Cancel a job and forget its rows; returns every key it named, for deletion.
+
+        Until `erased` the job is one whose files are still there, and this may be asked for again. Raises UnknownJob.
+        """
         with self._database.write() as link:
-            named = retention.erase(link, job_id, owner)
+            named = erasures.begin(link, job_id, owner)
         self._database.scrub()
         return named
+
+    def erasures(self) -> tuple[str, ...]:
+        """Jobs that were erased while files of theirs are still there."""
+        with self._database.read() as link:
+            return erasures.pending(link)
+
+    def erased(self, job_id: str) -> None:
+        """No file of an erased job is left."""
+        with self._database.write() as link:
+            erasures.end(link, job_id)
 
     def expire(self, most: int = 100) -> tuple[str, ...]:
         """Mark at most ``most`` jobs kept for long enough as expired; returns the keys they named, for deletion.

@@ -117,6 +117,14 @@ TALLIES = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+# Jobs that were erased while files of theirs are still there.
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    Column("job_id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+)
+
 
 def _index(name: str, table: Table, columns: str, where: str | None = None) -> None:
     condition = None if where is None else text(where)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 
 from celery.worker import state
 
 from service.jobs.machine import open_worker
+from service.jobs.publish import Courier
 from service.jobs.warden import Warden
 from service.jobs.worker import Unwell, Worker
 from service.log import event
@@ -26,6 +27,8 @@ class Process:
 
     def open(self, settings: Settings, name: str) -> None:
         """Open rows and store; the engine waits for the first item. Raises SetupError."""
+        # Called last, when nobody knows of this worker any more.
+        self._closing.callback(drop_queue, settings, name)
         self._worker, self._warden = self._closing.enter_context(open_worker(settings, name, stopping))
         event("info", "worker_started", worker=name, device_class=settings.device_class)
 
@@ -48,6 +51,12 @@ class Process:
         """Forget the worker: it has ended as it should."""
         self._worker = self._warden = None
         self._closing.close()
+
+
+def drop_queue(settings: Settings, name: str) -> None:
+    """Leave no queue of a worker behind, as far as the broker can be told."""
+    with closing(Courier(settings)) as courier, suppress(OSError):
+        courier.drop(settings.device_class, name)
 
 
 PROCESS = Process()

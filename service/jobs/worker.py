@@ -92,11 +92,14 @@ class Worker:
 
     def _committed(self, claim: Claim, outcome: Done | Failed) -> bool:
         """Nothing may be deleted before this has an answer; the warden ends the process where none comes."""
+        told = False
         while True:
             try:
                 return self._rows.commit(claim, outcome)
             except CapacityError as error:
-                event("warning", "commit_not_answered", code=error.code)
+                if not told:
+                    event("warning", "commit_not_answered", code=error.code)
+                told = True
                 time.sleep(AGAIN_S)
 
     def _drop(self, claim: Claim, error: BreastCascadeError) -> None:

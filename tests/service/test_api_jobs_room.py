@@ -111,3 +111,17 @@ def test_the_disk_is_watched_while_an_upload_of_unknown_length_comes(tiny_engine
         assert code(at.client.post("/jobs", content=body(), headers=kind)) == (507, "disk_full")
         assert at.stored() == []
         assert list((tmp_path / "jobs" / "incoming").iterdir()) == []
+
+
+def test_a_repeat_is_served_though_the_disk_is_full(at: Counter) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = at.send(headers=headers).json()["id"]
+    stored = at.stored()
+    at.running.service.settings = at.running.service.settings.model_copy(update={"min_free_bytes": 2**60})
+    assert code(at.send()) == (507, "disk_full")
+    again = at.send(headers=headers)
+    assert (again.status_code, again.json()["id"]) == (202, first)
+    assert code(at.send(*pictures(2), headers=headers)) == (422, "idempotency_mismatch")
+    assert at.stored() == stored
+    at.client.delete(f"/jobs/{first}")
+    assert code(at.send(headers=headers)) == (507, "disk_full")

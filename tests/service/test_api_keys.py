@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from service import cli
 from service.api.keys import Keys, add_key, digest_of, read_keys, remove_keys
+from service.cli.command import app
 from service.errors import BadParameter, SetupError
 
 
@@ -113,7 +113,7 @@ def test_changes_count_at_once_and_a_broken_file_lets_nobody_in(file: Path, capl
 
 
 def call(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(cli.app, ["keys", *map(str, arguments)])
+    result = CliRunner().invoke(app, ["keys", *map(str, arguments)])
     if isinstance(result.exception, SetupError):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr

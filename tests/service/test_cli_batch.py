@@ -7,9 +7,11 @@ import fcntl
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from service.jobs.folder import HOME
 from tests.processes import ROOT, descendants, gone
 from tests.service.asking import EXPECTED, SQUARE, pixels, png
 from tests.service.commands import call
+from tests.service.jobs.pictures import volume
 from tests.service.test_api_jobs import DARK
 from tests.serving import until
 
@@ -138,6 +141,29 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     return found
 
 
+def counted(out: Path, what: str, where: str = "true") -> int:
+    """Of all items, as their rows say; 0 before there are any."""
+    if not (path := out / HOME / "jobs" / "jobs.sqlite").exists():
+        return 0
+    with closing(sqlite3.connect(path)) as link, suppress(sqlite3.OperationalError):
+        return int(link.execute(f"SELECT sum({what}) FROM items WHERE {where}").fetchone()[0] or 0)  # noqa: S608
+    return 0
+
+
+def test_an_item_is_not_to_blame_for_what_kills_the_command(tmp_path: Path) -> None:
+    """Nor for a terminal that closes: however often, it does not end as poisoned."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    (scans / "v.nii").write_bytes(volume(20_000))
+    for told in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+        before = counted(out, "attempts")
+        process = started(scans, out)
+        until(lambda before=before: counted(out, "attempts", "state = 'running' AND steps_done > 0") > before)
+        process.send_signal(told)
+        process.communicate()
+    assert counted(out, "deaths") == 0
+
+
 def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     """The worker is killed: another one goes on. The command is killed: so is its worker, and the next one goes on."""
     scans, out = tmp_path / "many", tmp_path / "out"
@@ -162,16 +188,21 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     assert kept(out) == []
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_so(tmp_path: Path) -> None:
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.parametrize("told", ENDS)
+def test_told_to_end_it_keeps_what_is_done_and_says_so(tmp_path: Path, told: signal.Signals) -> None:
     scans, out = tmp_path / "many", tmp_path / "out"
     scans.mkdir()
     for n in range(40):
         (scans / f"{n:03}.png").write_bytes(png(SQUARE))
     process = started(scans, out)
     until(lambda: list((out / HOME / "jobs" / "files").glob("jobs/*/*/1/answer.json")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(told)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, b"goes on from here" in err) == (130, True), err
+    assert (process.returncode, b"goes on from here" in err) == (ENDS[told], True), err
+    assert counted(out, "deaths") == 0
     assert list(out.glob("*/*.mask.png"))
     assert not (out / "findings.csv").exists()
 

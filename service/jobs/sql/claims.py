@@ -107,7 +107,8 @@ def renew(link: Connection, claim: Claim, lease_s: float) -> None:
 
 def progress(link: Connection, claim: Claim, stage: str, done: int, total: int) -> None:
     """Tell how far the item is. Raises LeaseLost or Cancelled."""
-    link.execute(update(JOBS).where(JOBS.c.id == claim.job_id).values(stage=stage, seq=JOBS.c.seq + 1))
+    told = f"{stage} {done}/{total}"
+    link.execute(update(JOBS).where(JOBS.c.id == claim.job_id).values(stage=told, seq=JOBS.c.seq + 1))
     _change(link, claim, stage=stage, steps_done=done, steps_total=total)
 
 

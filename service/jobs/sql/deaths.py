@@ -16,6 +16,9 @@ from service.jobs.tables import ITEMS, clock, fixed
 # How it is known that an attempt was in vain.
 Reason = Literal["lease_expired", "worker_died"]
 
+# So often an item may be begun and lost with its worker's owner; beyond that it may be what ends the owner, too.
+BLAMELESS = 10
+
 POISONED = Problem(
     "poisoned",
     f"an input whose worker died {DEATHS + 1} times, the last time alone in a fresh process",
@@ -32,6 +35,11 @@ def lease_over() -> ColumnElement[bool]:
 def held_by(worker: str) -> ColumnElement[bool]:
     """Items in the hands of a worker."""
     return and_(ITEMS.c.state == fixed("running"), ITEMS.c.worker == worker)
+
+
+def blameless(worker: str) -> ColumnElement[bool]:
+    """Items in the hands of a worker that died of nothing it did."""
+    return and_(held_by(worker), ITEMS.c.attempts < BLAMELESS)
 
 
 def jobs_with(link: Connection, which: ColumnElement[bool]) -> list[str]:
@@ -51,6 +59,19 @@ def count_deaths(link: Connection, job_id: str, which: ColumnElement[bool], reas
         count(link, job_id, waiting=freed, done=ended, failed=ended)
         tallies.add(link, job.device, {reason: ended + freed, "failed": ended})
     return ended + freed
+
+
+def free(link: Connection, job_id: str, which: ColumnElement[bool]) -> int:
+    """Free such items of one job without a death; returns how many."""
+    job = hold(link, job_id)
+    if job is None:
+        return 0
+    values = {**IDLE, "state": "queued", "token": ITEMS.c.token + 1}
+    freed = link.execute(update(ITEMS).where(ITEMS.c.job_id == job_id, which).values(values)).rowcount
+    if freed:
+        count(link, job_id, waiting=freed)
+        tallies.add(link, job.device, {"worker_died": freed})
+    return freed
 
 
 def _die(link: Connection, which: ColumnElement[bool], values: dict[str, Any]) -> int:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -27,9 +28,24 @@ PATIENCE_S = 60.0
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "NO_PROXY": "127.0.0.1"}
 
 
+@dataclass(frozen=True)
+class Storage:
+    """A running server, and the process that it is."""
+
+    endpoint: str
+    pid: int
+
+
 @contextmanager
 def s3_server() -> Iterator[str]:
     """The address of a running server with one empty bucket; credentials for it stand in the environment."""
+    with s3_storage() as storage:
+        yield storage.endpoint
+
+
+@contextmanager
+def s3_storage() -> Iterator[Storage]:
+    """The same with its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -43,7 +59,7 @@ def s3_server() -> Iterator[str]:
                 patch.setenv(name, value)
             until(lambda: answers(endpoint))
             client(endpoint).create_bucket(Bucket=BUCKET)
-            yield endpoint
+            yield Storage(endpoint, process.pid)
     finally:
         process.kill()
         process.wait()

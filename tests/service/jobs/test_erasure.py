@@ -29,5 +29,7 @@ def test_an_erased_name_is_written_over(tmp_path: Path) -> None:
         Rows(other).job(job.id, "")
         rows.erase(job.id, "")
         assert holding(tmp_path) == []
+        assert rows.erasures() == (job.id,)
+        rows.erased(job.id)
     database.close()
     other.close()

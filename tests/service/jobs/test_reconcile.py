@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from service.engine import Engine
 from service.jobs import reconcile as module
+from service.jobs.owners import owners_folder
 from service.jobs.perform import Bench
 from service.jobs.publish import Courier
 from service.jobs.reconcile import Reconcile, period, useful
@@ -48,7 +49,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 def reconcile(bench: Bench, settings: Settings, told: list[str]) -> Iterator[Reconcile]:
-    made = Reconcile(bench.rows, Courier(settings), told.append)
+    made = Reconcile(bench.rows, Courier(settings), told.append, owners_folder(settings))
     yield made
     made.close()
 
@@ -123,10 +124,22 @@ def test_workers_silent_for_an_hour_are_given_up(
     assert (courier.depth("cpu.gone"), courier.depth("cpu.here")) == (0, 1)
 
 
+def test_a_call_to_one_that_ended_meanwhile_stays_in_no_queue(
+    bench: Bench, reconcile: Reconcile, courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CALL_EVERY_S", 0)
+    bench.rows.beat("ends", "cpu", False, 0)
+    reconcile()
+    bench.rows.forget("ends")
+    assert courier.depth("cpu.ends") == 1
+    reconcile()
+    assert courier.depth("cpu.ends") == 0
+
+
 def test_one_process_at_a_time(bench: Bench, reconcile: Reconcile, settings: Settings, tiny_pipelines: Path) -> None:
     accept(bench, tiny_pipelines, 1)
     told: list[str] = []
-    other = Reconcile(bench.rows, Courier(settings), told.append)
+    other = Reconcile(bench.rows, Courier(settings), told.append, owners_folder(settings))
     reconcile()
     other()
     assert told == []

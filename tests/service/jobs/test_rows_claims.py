@@ -77,7 +77,7 @@ def test_progress_is_seen_and_counted(rows: Rows) -> None:
     before = rows.job(job_id, "").seq
     rows.progress(claim, "lesion", 3, 8)
     row, item = rows.job(job_id, ""), rows.item(job_id, "", 0)
-    assert (row.stage, row.seq, row.done) == ("lesion", before + 1, 0)
+    assert (row.stage, row.seq, row.done) == ("lesion 3/8", before + 1, 0)
     assert (item.stage, item.steps_done, item.steps_total) == ("lesion", 3, 8)
 
 

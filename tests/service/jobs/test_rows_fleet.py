@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from service.jobs.database import Database
 from service.jobs.model import WorkerRow
 from service.jobs.rows import Rows
-from tests.service.jobs.making import time_passes
+from service.jobs.sql.claims import DEATHS
+from service.jobs.sql.deaths import BLAMELESS
+from tests.service.jobs.making import accepted, claimed, time_passes
 
 
 def test_workers_are_known_by_their_work(rows: Rows, database: Database) -> None:
@@ -24,6 +26,24 @@ def test_workers_are_known_by_their_work(rows: Rows, database: Database) -> None
     rows.forget("w1")
     rows.forget("w1")
     assert [one.worker for one in rows.workers()] == ["w2"]
+
+
+def test_items_of_one_that_died_with_its_owner_are_freed_without_a_death(rows: Rows) -> None:
+    job_id = accepted(rows)
+    for _ in range(BLAMELESS - 1):
+        rows.beat("w1", "cpu", True, 0)
+        assert not claimed(rows).alone
+        assert (rows.free("w1"), rows.workers()) == (1, ())
+    # So often is no accident: it may be what kills its worker's owner.
+    for _ in range(DEATHS):
+        assert not claimed(rows).alone
+        rows.free("w1")
+    assert claimed(rows).alone
+    rows.free("w1")
+    problem = rows.item(job_id, "", 0).problem
+    assert problem is not None
+    assert problem.code == "poisoned"
+    assert rows.free("w1") == 0
 
 
 def test_a_lock_has_one_holder(rows: Rows, database: Database) -> None:
