@@ -8,7 +8,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -65,6 +65,7 @@ def check_lands(out: nib.Nifti1Image, labels: NDArray[np.uint8], affine: NDArray
         assert written[round(i), round(j), round(k)] == labels[z, y, x]
 
 
+@settings(max_examples=30)
 @given(SHAPES, SPACINGS, ANGLES, st.booleans())
 def test_a_dicom_volume_keeps_its_place(shape: Any, spacing: Any, angles: Any, mirrored: bool) -> None:
     labels, affine = marked(shape), affine_of(spacing, angles, mirrored)

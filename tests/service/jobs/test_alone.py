@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_death_is_poison(settings: Settings, shelf: tuple[Rows, Store], tiny_pip
 
 def _kill_when(condition: Callable[[], object]) -> None:
     while not condition():
-        pass
+        time.sleep(0.01)
     for pid in descendants(os.getpid()):
         if b"service.jobs.alone" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
