@@ -8,27 +8,19 @@ from functools import cached_property
 from pathlib import Path
 
 from service.engine import pipeline_folders
-from service.manifest import Frozen, Name, Version
 from training.choices import Source
 from training.export import check_recipes, served
 from training.out_of_fold import Looking
 from training.phases import Chain
 from training.recipe import Recipe
 from training.smoke import phantoms_of, smoke
-from training.template import Settings, StageTemplate, Template, read_template, recipes_of
+from training.template import Naming, Settings, StageTemplate, Template, read_template, recipes_of
 
 CHECKPOINTS = "checkpoints"
 # Behind the name of a pipeline that is trained anew.
 OWN = "_own"
 # Never that of a pipeline that means anything.
 SMOKE_VERSION = "0.0.0"
-
-
-class Naming(Frozen):
-    """Name and version of a pipeline."""
-
-    name: Name
-    version: Version
 
 
 @dataclass(frozen=True)

@@ -145,14 +145,19 @@ def export(
         typer.Option(metavar="STAGE=PATH", help="best.pt of a stage; repeated for a stage: the mean of all."),
     ],
     out: Out,
+    name: Annotated[str | None, typer.Option(help="Of the pipeline; else TEMPLATE's.")] = None,
+    version: Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Of the pipeline; else TEMPLATE's.")] = None,
 ) -> None:
-    """Export every stage to ONNX, check it against torch, write the manifest; prints the pipeline's folder."""
+    """Export every stage to ONNX, check it against torch, write the manifest; prints the pipeline's folder.
+
+    A pipeline called as one that ships, in name and version, is served in its place.
+    """
     members: dict[str, list[Path]] = {}
     for stage, path in map(_pair, weights):
         members.setdefault(stage, []).append(path)
     from training.export import export_pipeline
 
-    typer.echo(export_pipeline(template, members, out))
+    typer.echo(export_pipeline(template, members, out, name, version))
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -114,16 +114,23 @@ def export_network(network: nn.Module, recipe: Recipe, path: Path) -> float:
     return difference
 
 
-def export_pipeline(template: Path, weights: Mapping[str, Sequence[Path]], out: Path) -> Path:
+def export_pipeline(
+    template: Path,
+    weights: Mapping[str, Sequence[Path]],
+    out: Path,
+    name: str | None = None,
+    version: str | None = None,
+) -> Path:
     """Export every stage of a pipeline template, write manifest and card; returns ``out/<name>/<version>``.
 
     ``weights`` holds the state dicts of each stage by name, several for an ensemble, or the one ONNX file that training
-    gave (YOLO). Evidence is left without metrics: `training.evaluate` measures and fills them in.
+    gave (YOLO). ``name`` and ``version`` are the template's where they are None. Evidence is left without metrics:
+    `training.evaluate` measures and fills them in.
 
     Raises ValueError where weights and stages do not match, recipes of one data set differ in their split, or an
     export differs from torch; pydantic's ValidationError and OSError for template and recipes.
     """
-    read = read_template(template)
+    read = read_template(template).called(name, version)
     _check_weights([stage.name for stage in read.stages], weights)
     recipes = [recipes_of(template, stage)[-1] for stage in read.stages]
     check_recipes(recipes)

@@ -146,6 +146,13 @@ class StageTemplate(BaseModel):
         return labels
 
 
+class Naming(Frozen):
+    """Name and version of a pipeline."""
+
+    name: Name
+    version: Version
+
+
 class Template(BaseModel):
     """A manifest but for its stages. Nothing was measured yet, so that its evidence cannot be ``validated``."""
 
@@ -155,6 +162,11 @@ class Template(BaseModel):
     evidence: Evidence
     canonical_side: Edge | None = None
     stages: tuple[StageTemplate, ...]
+
+    def called(self, name: str | None, version: str | None) -> Template:
+        """The same under another name or version. Raises pydantic's ValidationError for what is none."""
+        naming = Naming(name=name or self.name, version=version or self.version)
+        return self.model_copy(update=naming.model_dump())
 
     @model_validator(mode="after")
     def _start_earlier(self) -> Template:

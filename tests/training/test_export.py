@@ -179,6 +179,16 @@ def test_the_folder_is_a_pipeline_that_the_service_opens_and_serves(exported: Ex
     assert [stage.name for stage in answer.result.stages] == list(STAGES)
 
 
+def test_a_pipeline_may_be_called_otherwise_than_its_template(exported: Exported, tmp_path: Path) -> None:
+    folder = export_pipeline(exported.template, exported.weights, tmp_path, "mine", "2.0.1")
+    assert folder == tmp_path / "mine" / "2.0.1"
+    manifest, other = read_manifest(folder), read_manifest(exported.folder)
+    assert (manifest.name, manifest.version) == ("mine", "2.0.1")
+    assert manifest.stages == other.stages
+    with pytest.raises(ValidationError, match="version"):
+        export_pipeline(exported.template, exported.weights, tmp_path, version="2")
+
+
 def test_the_manifest_says_how_each_network_came_to_be(exported: Exported) -> None:
     manifest = read_manifest(exported.folder)
     assert exported.folder.parts[-2:] == (manifest.name, manifest.version)
