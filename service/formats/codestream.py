@@ -69,7 +69,8 @@ def _start(frame: bytes) -> int:
 
 def _tiles(frame: bytes, start: int) -> int:
     """ISO/IEC 15444-1, B.3."""
-    right, bottom, _, _, width, height, left, top = struct.unpack_from(SIZ_FIELDS, frame, start + 4)[2:10]
+    sizes: tuple[int, ...] = struct.unpack_from(SIZ_FIELDS, frame, start + 4)[2:10]
+    right, bottom, _, _, width, height, left, top = sizes
     return -(-(right - left) // width) * -(-(bottom - top) // height)
 
 

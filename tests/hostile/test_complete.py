@@ -17,6 +17,7 @@ from service.formats.options import Options
 from service.formats.read import read_image
 from service.formats.tiff_header import most_scans
 from tests.hostile.corpus import complete
+from tests.hostile.corpus.volumes import Nifti
 from tests.service.formats.pictures import gradient, saved, tiff
 
 WORDS = {
@@ -101,10 +102,10 @@ def test_a_deep_picture_with_alpha_that_fits() -> None:
 
 
 def test_extensions_before_the_voxels_of_a_nifti() -> None:
-    near = complete.Nifti(data=bytes(4096) + b"\1\0" * 2304, offset=352 + 4096).file()
+    near = Nifti(data=bytes(4096) + b"\1\0" * 2304, offset=352 + 4096).file()
     assert read_image(near).depth == 3
     with pytest.raises(UnusableImage, match="begin at an impossible place"):
-        read_image(complete.Nifti(offset=MOST_BEFORE + 16).file())
+        read_image(Nifti(offset=MOST_BEFORE + 16).file())
 
 
 def test_all_phases_of_a_volume_are_inflated_and_count() -> None:
