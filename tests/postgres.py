@@ -102,6 +102,13 @@ def postgres() -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
+def read_only(folder: Path, name: str, on: bool) -> None:
+    """Let a database take no writes, as one does before its failover, or take them again; its connections end."""
+    with psycopg.connect(host=str(folder), user="tests", dbname="postgres", autocommit=True) as link:
+        link.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {"on" if on else "off"}'.encode())
+        link.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
 def new_database(folder: Path, name: str) -> str:
     """An empty database on the server whose socket lies in ``folder``; its URL."""
     with psycopg.connect(host=str(folder), user="tests", dbname="postgres", autocommit=True) as link:

@@ -35,6 +35,10 @@ def install(folder: str) -> None:
     performing.perform = _around(performing.perform, before="claimed")
     performing.ItemWatch.step = _stepping(performing.ItemWatch.step)
     LocalStore._place = _placing(LocalStore._place)
+    if os.environ.get("BREAST_CASCADE_STORE_URL", "").startswith("s3:"):
+        from service.jobs.store_s3 import S3Store
+
+        S3Store.put = _putting(S3Store.put)
     Rows.commit = _around(Rows.commit, before="written", after="committed")
     Rows.accept = _around(Rows.accept, before="received", after="accepted")
 
@@ -80,6 +84,20 @@ def _placing(place: Callable[..., None]) -> Callable[..., None]:
         if target.name.startswith("answer") and target.parent.is_dir():
             halt("writing")
         place(store, temporary, target)
+
+    return halting
+
+
+def _putting(put: Callable[..., Any]) -> Callable[..., Any]:
+    begun: set[str] = set()
+
+    @wraps(put)
+    def halting(store: Any, key: str, content: Any) -> Any:
+        folder, _, name = key.rpartition("/")
+        if name.startswith("answer") and folder in begun:
+            halt("writing")
+        begun.add(folder)
+        return put(store, key, content)
 
     return halting
 

@@ -202,7 +202,13 @@ class House:
         return any(f"_{one.pid}_" in worker and one.poll() is None for one in (*self.crew, *own))
 
     def sweep(self) -> None:
-        """Let hours pass for all files, then sweep as the service does every few minutes."""
+        """Let hours pass for all files, then sweep as the service does every few minutes.
+
+        The clock of object storage cannot be turned: what no row names goes at once there.
+        """
+        if self.settings.store_url:
+            sweep(self.rows, self.store, 0)
+            return
         long_ago = time.time() - 2 * ORPHAN_AFTER_S
         for path in (self.folder / "data" / "jobs" / "files").rglob("*"):
             # What a worker is about to delete may be gone.
@@ -211,11 +217,17 @@ class House:
         sweep(self.rows, self.store, ORPHAN_AFTER_S)
 
     def strangers(self) -> list[str]:
-        """Files that no row names and the database does not consist of; messages aside, which are counted."""
+        """Files that no row names and the database does not consist of, wherever the store is; messages aside, which
+        are counted.
+        """
         data = self.folder / "data"
         found = {path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()}
         messages = {name for name in found if name.startswith("broker/")}
         assert len(messages) < 500
+        # The file of whoever owns the embedded worker.
+        messages |= {name for name in found if name.startswith("jobs/owners/")}
+        if self.settings.store_url:
+            found |= {f"jobs/files/{one.key}" for one in self.store.keys("")}
         kept = {"jobs/jobs.sqlite", "jobs/jobs.sqlite-wal", "jobs/jobs.sqlite-shm"}
         named = {f"jobs/files/{key}" for job in self.rows.jobs("", 1000, 0) for key in self._keys_of(job.id)}
         return sorted(found - messages - kept - named) + [path.name for path in (self.folder / "tmp").iterdir()]

@@ -1,4 +1,6 @@
-"""A worker is killed or stopped at every point of an item's way, the embedded one and one of two on Redis."""
+"""A worker is killed or stopped at every point of an item's way: the embedded one and one of two on Redis, with SQLite
+and a folder beside them or, apart from them, PostgreSQL and object storage.
+"""
 
 from __future__ import annotations
 
@@ -38,18 +40,18 @@ def test_the_embedded_worker(embedded: tuple[House, str], end: str, undisturbed:
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("end", ENDS)
-def test_one_of_two_workers_on_redis(on_redis: House, point: str, end: str, undisturbed: Told) -> None:
-    job_id, pid = _halted(on_redis, point)
+def test_one_of_two_workers(crewed: House, point: str, end: str, undisturbed: Told) -> None:
+    job_id, pid = _halted(crewed, point)
     os.kill(pid, ENDS[end])
     if end == "SIGKILL":
-        _settled(on_redis, point, job_id, undisturbed)
+        _settled(crewed, point, job_id, undisturbed)
         return
-    ended(on_redis, job_id)
+    ended(crewed, job_id)
     # Now it wakes up again, sure that the item is its own.
-    on_redis.release()
+    crewed.release()
     os.kill(pid, signal.SIGCONT)
-    _settled(on_redis, point, job_id, undisturbed)
-    assert pid in on_redis.processes()
+    _settled(crewed, point, job_id, undisturbed)
+    assert pid in crewed.processes()
 
 
 def _halted(made: House, point: str) -> tuple[str, int]:

@@ -15,7 +15,7 @@ from service.errors import DatabaseAway
 from service.jobs.database import Database
 from service.jobs.rows import Rows
 from service.jobs.warden import Warden
-from tests.postgres import new_database
+from tests.postgres import new_database, read_only
 from tests.service.jobs.making import accepted, claimed, done
 from tests.serving import until
 
@@ -35,23 +35,10 @@ def rows(postgres_folder: Path, name: str) -> Iterator[Rows]:
     database.close()
 
 
-def say(folder: Path, name: str, *statements: str) -> None:
-    """As the administrator; then all connections to the database end."""
-    with psycopg.connect(host=str(folder), user="tests", dbname="postgres", autocommit=True) as link:
-        for one in statements:
-            link.execute(one.encode())
-        link.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-
-
-def read_only(folder: Path, name: str, on: str) -> None:
-    """As a server is before its failover, and is not any more after it."""
-    say(folder, name, f'ALTER DATABASE "{name}" SET default_transaction_read_only = {on}')
-
-
 def test_one_that_takes_no_writes_is_away_and_then_used_again(rows: Rows, postgres_folder: Path, name: str) -> None:
     job_id = accepted(rows)
     claim = claimed(rows)
-    read_only(postgres_folder, name, "on")
+    read_only(postgres_folder, name, True)
     for write in (
         lambda: rows.commit(claim, done(claim)),
         lambda: accepted(rows),
@@ -69,12 +56,16 @@ def test_one_that_takes_no_writes_is_away_and_then_used_again(rows: Rows, postgr
 
 
 def test_a_transaction_that_stood_still_for_too_long_is_told(rows: Rows) -> None:
-    database = rows._database
-    with pytest.raises(DatabaseAway, match="from the jobs' database"), database.write() as link:
+    with pytest.raises(DatabaseAway, match="from the jobs' database"):
+        _stand_still(rows._database)
+    assert rows.jobs("", 1, 0) == ()
+
+
+def _stand_still(database: Database) -> None:
+    with database.write() as link:
         link.execute(text("SET LOCAL idle_in_transaction_session_timeout = 50"))
         time.sleep(0.3)
         link.execute(text("SELECT 1"))
-    assert rows.jobs("", 1, 0) == ()
 
 
 def test_the_warden_outlives_a_failover(rows: Rows, postgres_folder: Path, name: str) -> None:
@@ -83,9 +74,9 @@ def test_the_warden_outlives_a_failover(rows: Rows, postgres_folder: Path, name:
     claim = warden.claimed()
     assert claim is not None
     with warden.holding(claim) as held:
-        read_only(postgres_folder, name, "on")
+        read_only(postgres_folder, name, True)
         until(lambda: held.late)
-        read_only(postgres_folder, name, "off")
+        read_only(postgres_folder, name, False)
         until(lambda: not held.late)
         held.check()
         assert rows.commit(claim, done(claim))
