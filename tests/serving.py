@@ -27,11 +27,12 @@ DECODERS = Decoders()
 
 @dataclass(frozen=True)
 class Running:
-    """One server, its state and a client of it."""
+    """One server, its state, a client of it and the thread it runs in."""
 
     client: httpx.Client
     service: Service
     server: Server
+    thread: threading.Thread
 
 
 @contextmanager
@@ -43,11 +44,12 @@ def serving(
     failed: Any = lambda _: None,
     decoders: Decoders = DECODERS,
     host: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[Running]:
-    """A server on a free port, stopped afterwards. ``engine`` may be a callable that opens one."""
+    """A server on a free port, or ``port``, stopped afterwards. ``engine`` may be a callable that opens one."""
     opener = engine if callable(engine) else lambda _: engine
     app = create_app(settings, opener, failed, decoders)
-    listener = listen(host, 0)
+    listener = listen(host, port)
     server = Server(server_config(app, settings), app.state.service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     url = f"http://{host}:{listener.getsockname()[1]}"
@@ -56,7 +58,7 @@ def serving(
         with httpx.Client(base_url=url, timeout=PATIENCE_S, trust_env=False) as client:
             if ready:
                 until(lambda: client.get("/health/ready").status_code == 200)
-            yield Running(client, app.state.service, server)
+            yield Running(client, app.state.service, server, thread)
     finally:
         server.should_exit = True
         thread.join(PATIENCE_S)

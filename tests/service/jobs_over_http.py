@@ -84,8 +84,8 @@ class Counter:
 
 
 @contextmanager
-def counter(engine: Engine, settings: Settings) -> Iterator[Counter]:
-    """A service with jobs and without a worker of its own."""
+def counter(engine: Engine, settings: Settings, port: int = 0) -> Iterator[Counter]:
+    """A service with jobs and without a worker of its own, on a free port unless one is given."""
     quiet = settings.model_copy(update={"workers_embedded": 0, "jobs_device": "cpu"})
-    with serving(quiet, engine) as running:
+    with serving(quiet, engine, port=port) as running:
         yield Counter(running, engine)

@@ -58,3 +58,11 @@ def test_a_zip_in_a_zip_fails_alone(at: Counter) -> None:
     job = at.done(("all.zip", zipped(("inner.zip", inner), ("b.png", PICTURE))))
     first, second = at.client.get(f"/jobs/{job}").json()["items"]
     assert (first["state"], first["problem"]["code"], second["state"]) == ("failed", "zip_nested", "succeeded")
+
+
+def test_an_unknown_parameter_is_told_those_of_jobs(at: Counter) -> None:
+    answer = at.send(output="json")
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_parameter")
+    wanted = answer.json()["wanted"].removeprefix("one of ").split(", ")
+    assert ("outputs" in wanted, "format" in wanted, "threshold" in wanted) == (True, False, True)
+    assert answer.json()["remedy"] == "Did you mean outputs?"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,11 +20,12 @@ from service.api.keys import add_key
 from service.cli import client as speaking
 from service.cli.client import Form, Server, Unreachable
 from service.engine import Engine
-from service.errors import SetupError
+from service.errors import CapacityError, SetupError
 from service.settings import Settings
 from tests.service.asking import SQUARE, png
 from tests.service.commands import call
 from tests.service.jobs_over_http import Counter, counter
+from tests.serving import until
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_submit_show_list_and_results(at: Counter, scans: Path, tmp_path: Path) 
     code, out, _ = jobs("show", job)
     assert (code, f"{job} succeeded, 2/2 items, 0 failed" in out, "a.png" in out) == (0, True, True)
     code, out, _ = jobs("list", "--limit", "5")
-    assert (code, job in out, "tiny 1.0.0" in out) == (0, True, True)
+    assert (code, job in out, "tiny 1.0.0" in out, "created (UTC)" in out) == (0, True, True, True)
     assert json.loads(jobs("list", "--json")[1])["jobs"][0]["id"] == job
     assert jobs("results", job, "-o", tmp_path / "out")[:2] == (0, f"{tmp_path / 'out'}\n")
     assert (tmp_path / "out" / "00000_a" / "00000_a.mask.png").is_file()
@@ -192,6 +196,66 @@ def test_a_full_line_says_when_to_come_back(tiny_engine: Engine, tmp_path: Path,
         submitted(scans / "a.png", "--url", url)
         code, _, err = jobs("submit", scans / "a.png", "--url", url)
     assert (code, "items of jobs waiting" in err, "(Retry-After: 30 s)" in err) == (1, True, True)
+
+
+def test_watch_waits_for_a_service_that_restarts(
+    tiny_engine: Engine, tmp_path: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaking, "RECONNECT_S", (0.1,))
+    port = free_port()
+    settings = Settings(data_dir=tmp_path / "data")
+    with counter(tiny_engine, settings, port=port) as first:
+        url = str(first.client.base_url)
+        job = submitted(scans / "a.png", "--url", url)
+        with ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(lambda: list(Server(url).events(job)))
+            until(lambda: first.running.server.server_state.tasks)
+            first.running.server.should_exit = True
+            first.running.service.drain()
+            until(lambda: not first.running.thread.is_alive())
+            with counter(tiny_engine, settings, port=port) as second:
+                second.work()
+                assert [one["state"] for one in watching.result(60)][-1] == "succeeded"
+
+
+def test_watch_of_a_service_that_stays_away_says_that_the_job_goes_on(
+    tiny_engine: Engine, tmp_path: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaking, "RECONNECT_S", (0.1,))
+    monkeypatch.setattr(speaking, "PATIENT_S", 0.5)
+    with counter(tiny_engine, Settings(data_dir=tmp_path / "data")) as opened:
+        url = str(opened.client.base_url)
+        job = submitted(scans / "a.png", "--url", url)
+    with pytest.raises(CapacityError, match=f"no answer from .* any more.*The job goes on.*jobs watch {job}"):
+        list(Server(url).events(job))
+
+
+class Draining(BaseHTTPRequestHandler):
+    """Ends each stream of events at once."""
+
+    asked: ClassVar[list[float]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(time.monotonic())
+        said = b'data: {"seq": 2, "state": "succeeded"}\n\n' if len(self.asked) == 4 else b"retry: 2000\n\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_stream_that_ends_at_once_is_not_asked_for_without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speaking, "RECONNECT_S", (0.2, 0.3))
+    with HTTPServer(("127.0.0.1", 0), Draining) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        told = list(Server(f"http://127.0.0.1:{server.server_port}").events("0" * 32))
+        server.shutdown()
+    assert [one["seq"] for one in told] == [2]
+    pauses = [after - before for before, after in itertools.pairwise(Draining.asked)]
+    assert all(pause > wanted for pause, wanted in zip(pauses, (0.2, 0.3, 0.3), strict=True))
 
 
 class Breaking(Server):

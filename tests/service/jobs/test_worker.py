@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.engine import Engine
-from service.errors import Cancelled, LeaseLost, SetupError, StoreAway
+from service.errors import Cancelled, DatabaseAway, LeaseLost, SetupError, StoreAway
 from service.jobs import worker as module
 from service.jobs.model import Claim, Done, Failed
 from service.jobs.perform import Bench, ItemWatch, perform
@@ -112,6 +112,25 @@ def test_pauses_grow_and_end_with_success(
             one.work()
     assert 0 < max(slept) <= 0.02
     assert [record.message for record in caplog.records] == ["worker_pauses"] * 3
+
+
+def test_a_commit_that_is_not_answered_is_told_of_once(
+    bench: Bench, tiny_pipelines: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", 0.01)
+    job = order(bench.rows, bench.store, tiny_pipelines, picture())
+    commit, refusals = type(bench.rows).commit, iter(range(5))
+
+    def later(*given: Any) -> bool:
+        if next(refusals, None) is not None:
+            raise DatabaseAway(*NOWHERE)
+        return commit(*given)
+
+    monkeypatch.setattr(type(bench.rows), "commit", later)
+    with worker(bench) as one:
+        one.work()
+    assert bench.rows.job(job.id, "").state == "succeeded"
+    assert [record.message for record in caplog.records].count("commit_not_answered") == 1
 
 
 @pytest.mark.parametrize("error", [LeaseLost(*NOWHERE), Cancelled(*NOWHERE)])
