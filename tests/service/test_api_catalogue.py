@@ -171,7 +171,7 @@ def test_openapi_describes_segment_and_its_errors(tiny_client: httpx.Client) -> 
     names = {parameter["name"] for parameter in operation["parameters"]}
     assert names == {
         "pipeline", "version", "threshold", "box", "points", "stage", "slice", "phase", "spacing",
-        "mask_outside_region", "seg_type", "format",
+        "roi", "enhance", "mask_outside_region", "seg_type", "format",
     }  # fmt: skip
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert set(form) == {"file", *names}
