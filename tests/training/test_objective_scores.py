@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tests.training.objectives import MASK, NAN, SOME, maps, recipe
 from training.objective import mean_score, monitored, objective
-from training.tasks import MISSED, SILENT, TASKS
+from training.tasks import MISSED, SILENT, TASKS, map_score
 
 
 def test_the_label_of_interest_chooses_else_the_mean_of_labels() -> None:
@@ -151,4 +151,11 @@ def test_every_task_has_a_measure_for_the_progress_bar() -> None:
     assert {name: task.measure for name, task in TASKS.items()} == {
         **dict.fromkeys(("localise", "segment", "whole", "labels", "fuse", "prompt"), "Dice"),
         "classify": "accuracy",
+        "map": "1 - mean error",
     }
+
+
+def test_a_map_scores_by_its_mean_error() -> None:
+    target = torch.zeros(2, 1, 4, 4)
+    drawn = torch.stack([target[0], target[1] + 0.25])
+    assert map_score(drawn, target, torch.zeros(2)).tolist() == [1.0, 0.75]

@@ -48,7 +48,8 @@ def test_no_recipe_trains_on_fold_0_or_starts_from_elsewhere(path: Path) -> None
 def test_every_template_names_recipes_that_exist_and_fit_its_stages(path: Path) -> None:
     template = read_template(path)
     recipes = {stage.name: recipes_of(path, stage) for stage in template.stages}
-    kinds = {"localise": "detect", "segment": "segment", "labels": "segment", "classify": "classify"}
+    kinds = {"localise": "detect", "segment": "segment", "labels": "segment", "fuse": "segment"}
+    kinds |= {"classify": "classify", "map": "map"}
     for stage in template.stages:
         assert {kinds[one.task] for one in recipes[stage.name]} == {stage.block["kind"]}
         shown = [(one.network, one.dataset, one.input, one.look) for one in recipes[stage.name]]
