@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from tests.training.fitting import CASES, WIDTHS, Stop, assert_same, history_of, recipe, stop_at_step
 from tests.training.phantom_busi import write_busi
@@ -16,6 +20,8 @@ from training.distributed import World
 from training.fit import BEST, CHECKPOINT, build_network, fit
 from training.sampling import loaders
 from training.trained import recipe_of
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,26 @@ def test_a_run_interrupted_in_mid_epoch_and_resumed_is_the_same_run(
     torch.manual_seed(1234)  # another process would start from other random numbers
     fit(whole, data, tmp_path, resume=True, workers=0)
     _assert_same_run(tmp_path, uninterrupted)
+
+
+def test_a_killed_run_keeps_every_finished_epoch(data: Path, tmp_path: Path) -> None:
+    endless, out = recipe(schedule={"epochs": 10_000, "rate": {"kind": "constant"}}), tmp_path / "run"
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(endless.model_dump(mode="json", exclude_none=True)))
+    command = [sys.executable, "-m", "training.cli", "fit", tmp_path / "recipe.yaml", "--data", data, "-o", out]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, stdout=log, stderr=log)
+    end = time.monotonic() + 300
+    while not ((out / CHECKPOINT).is_file() and len(history_of(out)) > 1):
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    done = history_of(out)
+    fit(recipe(schedule={"epochs": len(done) + 1, "rate": {"kind": "constant"}}), data, out, resume=True, workers=0)
+    assert history_of(out)[: len(done)] == done
+    assert len(history_of(out)) == len(done) + 1
 
 
 def test_workers_change_the_speed_and_nothing_else(data: Path, tmp_path: Path, uninterrupted: Path) -> None:
