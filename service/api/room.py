@@ -51,9 +51,13 @@ class Room:
             )
 
     def _until_free(self, excess: int) -> int:
-        """Whole seconds until so many items will have been taken out of the line, at the pace measured."""
+        """Whole seconds until so many items will have been taken out of the line, at the pace measured.
+
+        Where nothing ended for long, no less than that can be expected.
+        """
         for window in (LATELY_S, LONGER_S):
             finished = self._desk.rows.finished_within(self._desk.device_class, window)
             if finished:
                 return max(1, min(LONGEST_S, math.ceil(excess * window / finished)))
-        return QueueFull.retry_after
+        waited = self._desk.rows.figures(self._desk.device_class).oldest_waiting_s
+        return max(QueueFull.retry_after, min(LONGEST_S, math.ceil(waited)))

@@ -12,6 +12,7 @@ from service.api.room import Room
 from service.engine import Engine
 from service.errors import QueueFull
 from service.settings import Settings
+from tests.service.jobs.making import time_passes
 from tests.service.jobs_over_http import PICTURE, Counter, counter
 from tests.service.test_api_jobs import code
 
@@ -83,6 +84,14 @@ def test_retry_after_looks_further_back_where_the_workers_are_slow(
     with pytest.raises(QueueFull) as caught:
         Room(at.desk, at.running.service.settings).check_line(1)
     assert caught.value.retry_after == 300
+
+
+def test_retry_after_is_long_where_nothing_has_ended_for_long(at: Counter) -> None:
+    at.made(*pictures(3))
+    time_passes(at.desk.rows._database, 1000)
+    with pytest.raises(QueueFull) as caught:
+        Room(at.desk, at.running.service.settings).check_line(1)
+    assert 1000 <= caught.value.retry_after <= 1100
 
 
 def test_a_disk_without_room_is_507(tiny_engine: Engine, tmp_path: Path) -> None:

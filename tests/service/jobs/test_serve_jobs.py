@@ -12,11 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from service.jobs import alive
 from service.jobs.launch import environment
 from service.jobs.rows import Rows
 from service.jobs.store import Store, read
+from service.jobs.tables import ITEMS
 from service.settings import Settings
 from tests.processes import Served, gone, served
 from tests.service.jobs.brokers import Broker, redis_server
@@ -129,6 +131,9 @@ def test_service_is_killed_and_started_again(tmp_path: Path, tiny_pipelines: Pat
         until(lambda: ended(rows, job.id))
         assert rows.job(job.id, "").state == "succeeded"
         assert rows.item(job.id, "", 0).attempts == 2
+        # The item is not to blame for it.
+        with rows._database.read() as link:
+            assert set(link.scalars(select(ITEMS.c.deaths))) == {0}
         assert tidy(rows, store, job.id)
         assert dead not in [one.worker for one in rows.workers()]
         assert '"event": "worker_gone"' in running.log.read_text()
