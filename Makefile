@@ -10,12 +10,15 @@ PORT ?= 8000
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
 CHAOS ?=
+DATA ?=
+PIPELINE ?=
+STRESS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV = UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv --no-progress pip
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo serve setup setup-train setup-gpu test chaos chaos-matrix fuzz lint tools samples export-all check-gpu check-image clean
+.PHONY: help demo serve setup setup-train setup-gpu test chaos chaos-matrix fuzz lint tools samples evidence cards export-all check-gpu check-image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -52,6 +55,16 @@ lint: $(VENV)/.stamp-test ## ruff, mypy, import contracts, no host name of a pac
 
 export-all: $(VENV)/.stamp-test ## export every recipe's network at full size and check it against torch (long, some GiB)
 	@$(BIN)/breast-cascade-train export-all
+
+# Long: every picture of every test part goes through the service's engine. STRESS=--stress adds disturbed pictures.
+evidence: $(VENV)/.stamp-test ## measure every shipped pipeline anew, write evidence/ and the cards; DATA=folder of data sets
+	@[ -n "$(DATA)" ] || { echo "Name the folder of the data sets: make evidence DATA=DIR [PIPELINE=ultrasound]" >&2; exit 2; }
+	@$(BIN)/breast-cascade-train evidence --data "$(DATA)" --pipelines service/pipelines -o evidence \
+	  $(if $(PIPELINE),--pipeline $(PIPELINE)) $(STRESS)
+	@$(MAKE) --no-print-directory cards
+
+cards: $(VENV)/.stamp-test ## write manifests' figures and cards anew from evidence/
+	@$(BIN)/breast-cascade-train card --pipelines service/pipelines --evidence evidence $(if $(PIPELINE),--pipeline $(PIPELINE))
 
 samples: $(VENV)/.stamp-service ## draw the bundled phantoms anew into service/samples/
 	@$(BIN)/python -m training.phantoms.samples -o service/samples

@@ -18,6 +18,7 @@ from service.manifest import Manifest, read_manifest
 from service.measure import Finding, Findings
 from service.measurement import Measurement
 from service.network import GPU_MEMORY, Device
+from service.oddness import oddness_flags
 from service.provenance import provenance
 from service.provenance import software as software
 from service.result import CascadeResult, Flag
@@ -199,6 +200,7 @@ class Engine:
         start = time.perf_counter()
         result = pipeline.cascade.run(image, replace(request.ask, masks=pipeline.kept(request)), watch)
         elapsed = 1000 * (time.perf_counter() - start)
+        odd = oddness_flags(pipeline.manifest.oddness, image, pipeline.manifest.modality)
         measured, unmeasured = measurements_of(pipeline.manifest, image, result.masks)
         return Answer(
             manifest=pipeline.manifest,
@@ -206,7 +208,7 @@ class Engine:
             result=result,
             findings=Findings(result.mask, image, result.parts),
             measurements=measured,
-            flags=(*image.flags, *result.flags, *unmeasured),
+            flags=(*image.flags, *odd, *result.flags, *unmeasured),
             provenance=provenance(pipeline.asked(request), result, image, pipeline.provider),
             timings_ms={"stages": elapsed},
         )

@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from service.errors import ManifestError, WeightsError
+from service.oddness_spec import Oddness
 from service.stage_spec import (
     Decode,
     Fraction,
@@ -118,6 +119,7 @@ class Manifest(Frozen):
     ``canonical_side`` is the edge of the picture at which the chest wall lies in all that the networks learned from,
     see `service.side`: other pictures are mirrored for them, masks mirrored back. ``panel`` names the files of
     ``format=panel`` beside the combined picture; when empty each stage's mask and the last one's probability.
+    ``oddness`` is what `service.oddness` compares pictures with; without it none is flagged as unlike.
     """
 
     name: Name
@@ -133,6 +135,7 @@ class Manifest(Frozen):
     enhance: tuple[Enhancement, ...] = ()
     canonical_side: Edge | None = None
     panel: Annotated[dict[PartName, PanelPart], Field(default_factory=dict)]
+    oddness: Oddness | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:

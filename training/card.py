@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from service.manifest import Evidence, Manifest, Metric
+from service.manifest import Evidence, Manifest, Metric, read_manifest
+from training.evidence.files import evidence_path, read_evidence
 
-Row = dict[str, Any]
+STAGES = "## Stages"
 MEASURED = "Every figure was measured on exactly the files of this folder; intervals are 95 % bootstrap over images."
 NOT_MEASURED = "Nothing was measured yet: do not rely on this version."
 
@@ -34,12 +33,25 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     (folder / "manifest.yaml").write_text(text, encoding="utf-8")
 
 
-def write_evidence(path: Path, manifest: Manifest, rows: Mapping[str, Sequence[Row]]) -> None:
-    """Per-image scores by part, with the digests of the weights they were measured on, as JSON."""
-    weights = {one.file: one.sha256 for stage in manifest.stages for one in stage.weights.values()}
-    content = {"pipeline": manifest.name, "version": manifest.version, "weights": weights, "scores": dict(rows)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def render(folder: Path, evidence: Path, limits: str | None = None) -> tuple[Metric, ...]:
+    """Write the figures that follow from ``<evidence>/<pipeline>/<version>.json`` into manifest and card; the figures.
+
+    ``limits`` None keeps how the present card ends. Raises FileNotFoundError without evidence, ValueError for evidence
+    of other weights.
+    """
+    manifest = read_manifest(folder)
+    figures = read_evidence(evidence_path(evidence, manifest), manifest).figures()
+    present = (folder / "card.md").read_text(encoding="utf-8")
+    publish(folder, manifest, figures, limits_in(present) if limits is None else limits)
+    return figures
+
+
+def limits_in(text: str) -> str:
+    """What ends a card: all that stands below the table of its stages. Empty where it has no such table."""
+    below = text.partition(f"\n{STAGES}\n")[2].lstrip("\n")
+    lines = below.split("\n")
+    rows = next((place for place, line in enumerate(lines) if not line.startswith("|")), len(lines))
+    return "\n".join(lines[rows:]).strip() if rows else ""
 
 
 def card(manifest: Manifest, limits: str) -> str:
@@ -56,7 +68,7 @@ def card(manifest: Manifest, limits: str) -> str:
     ]
     for on in dict.fromkeys(metric.on for metric in evidence.metrics):
         parts += [f"### {on[0].upper()}{on[1:]}", _table([metric for metric in evidence.metrics if metric.on == on])]
-    parts += ["## Stages", _stages(manifest), limits.strip()]
+    parts += [STAGES, _stages(manifest), limits.strip()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -23,9 +23,10 @@ from rich.table import Table
 
 from service.errors import BreastCascadeError
 from service.manifest import Metric
-from training import cascade_cli, compare_cli, data_cli, export_cli, figures_cli, phantoms_cli
+from training import cascade_cli, compare_cli, data_cli, evidence_cli, export_cli, figures_cli, phantoms_cli
 
 if TYPE_CHECKING:
+    from training.evidence.files import Evidence as Kept
     from training.recipe import Recipe
 
 FAILED = 1
@@ -184,34 +185,36 @@ def evaluate(
 ) -> None:
     """Measure a pipeline on the fold it never saw, as it is served; with --limits, write the figures into its card."""
     from training import card
-    from training.evaluate import Bench, metrics, parts_of
+    from training.evaluate import Bench, parts_of
+    from training.evidence.files import evidence_path, write_evidence
 
     bench = Bench.open(folder)
     manifest = bench.pipeline.manifest
     name, split = parts_of(manifest, data)
     chosen = split.test if part is Part.test else split.validation
-    rows = _measured(bench, chosen, name if part is Part.test else f"validation part beside {name}")
-    measured = [metric for on, some in rows.items() for metric in metrics(some, on)]
+    kept = _measured(bench, chosen, name if part is Part.test else f"validation part beside {name}", data)
+    measured = kept.figures()
     _print(measured)
     if limits is not None:
         card.publish(folder, manifest, measured, limits.read_text(encoding="utf-8"))
     if evidence is not None:
-        card.write_evidence(evidence / manifest.name / f"{manifest.version}.json", manifest, rows)
+        write_evidence(evidence_path(evidence, manifest), manifest, kept)
 
 
-def _measured(bench: Any, cases: Sequence[Any], name: str) -> dict[str, list[dict[str, Any]]]:
+def _measured(bench: Any, cases: Sequence[Any], name: str, data: Path) -> Kept:
     """Rows of the cases as they are and of their simulated screenshots. Raises ValueError without cases."""
     from training.evaluate import scores
+    from training.evidence.files import Evidence, index_digest
 
     if not cases:
         raise ValueError(
             f"Found no case in {name}; wanted at least one. Check the data set and the recipes' test fold."
         )
-    shifted = f"{name}, simulated screenshots"
-    return {
-        name: scores(bench, _counted(cases, name)),
-        shifted: scores(bench, _counted(cases, shifted), shifted=True),
-    }
+    kept, index = Evidence(), index_digest(data)
+    for kind, on in (("lesions", name), ("screenshots", f"{name}, simulated screenshots")):
+        rows = scores(bench, _counted(cases, on), shifted=kind == "screenshots")
+        kept.add(on, rows, {"kind": kind, "index": index})
+    return kept
 
 
 def _counted(cases: Sequence[Any], name: str) -> Iterable[Any]:
@@ -228,7 +231,7 @@ def _print(measured: Iterable[Metric]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
-for commands in (figures_cli, compare_cli, cascade_cli, export_cli, phantoms_cli):
+for commands in (figures_cli, compare_cli, cascade_cli, export_cli, phantoms_cli, evidence_cli):
     app.add_typer(commands.app)
 app.add_typer(data_cli.app, name="data")
 

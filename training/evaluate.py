@@ -7,7 +7,7 @@ files they were measured on.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from service.result import CascadeResult
 from service.stages import Detect, Segment
 from training import augment
 from training.datasets.case import Case
-from training.metrics import auroc, bootstrap_interval, dice, iou
+from training.evidence.intervals import known, mean, ratio, resampled
+from training.metrics import auroc, dice, iou
 from training.recipe import Part, resolve
 from training.samples import lesion_boxes
 from training.split import Split, split
@@ -63,10 +64,10 @@ class Bench:
         pipeline = engine.pipeline(folder.parent.name, folder.name)
         return Bench(engine, pipeline, single_stage(pipeline))
 
-    def serve(self, image: Image, boxes: tuple[Region, ...] = ()) -> Answer:
+    def serve(self, image: Image, boxes: tuple[Region, ...] = (), stage: str | None = None) -> Answer:
         """What the service answers."""
         manifest = self.pipeline.manifest
-        return self.engine.segment(image, Request(manifest.name, manifest.version, boxes=boxes))
+        return self.engine.segment(image, Request(manifest.name, manifest.version, boxes=boxes, stage=stage))
 
 
 def single_stage(pipeline: LoadedPipeline) -> Cascade | None:
@@ -86,14 +87,15 @@ def single_stage(pipeline: LoadedPipeline) -> Cascade | None:
     return Cascade(manifest, (Segment(spec, first.network),))
 
 
-def parts_of(manifest: Manifest, data: Path) -> tuple[str, Split]:
+def parts_of(manifest: Manifest, data: Path, dataset: Part | None = None) -> tuple[str, Split]:
     """What the test part is called, and the split that the pipeline's networks were trained on.
 
-    Where stages learned from different data sets, ``data`` is of the one that the last mask comes from.
+    Where stages learned from different data sets, ``data`` is of ``dataset``, or of the one that the last mask comes
+    from.
 
     Raises ValueError where the stages of that data set do not all name the same split.
     """
-    dataset = _dataset(manifest)
+    dataset = dataset or _dataset(manifest)
     training = [one for one in (stage.training for stage in manifest.stages) if _of(one, dataset)]
     named = {(one.get("test_fold"), one.get("validation")) for one in training}
     fold, validation = next(iter(named))
@@ -214,17 +216,22 @@ def metrics(rows: Sequence[Row], on: str) -> tuple[Metric, ...]:
     lesions = [row for row in rows if row["lesions"]]
     normals = [row for row in rows if row["category"] == "normal"]
     found = [
-        _mean("lesion Dice, cascade", [row["dice"] for row in lesions], on),
-        _mean("lesion Dice, single stage", _known(lesions, "single_stage_dice"), on),
-        _mean("lesion IoU, cascade", [row["iou"] for row in lesions], on),
-        _mean("share of lesion images with no overlap at all", [float(row["dice"] == 0) for row in lesions], on),
-        _mean("share of normal images with a false lesion, cascade", [_false(row) for row in normals], on),
-        _mean("share of normal images with a false lesion, single stage", _known(normals, "single_stage_found"), on),
-        _ratio("localiser recall at IoU 0.5", lesions, "lesions_localised", "lesions", on),
-        _mean("share of the lesion inside the crops", [row["coverage"] for row in lesions], on),
-        _mean("lesion Dice, segmenter on true boxes", [row["true_box_dice"] for row in lesions], on),
+        mean("lesion Dice, cascade", [row["dice"] for row in lesions], on),
+        mean("lesion Dice, single stage", _known(lesions, "single_stage_dice"), on),
+        mean("lesion IoU, cascade", [row["iou"] for row in lesions], on),
+        mean("share of lesion images with no overlap at all", [float(row["dice"] == 0) for row in lesions], on),
+        mean("share of normal images with a false lesion, cascade", [_false(row) for row in normals], on),
+        mean("share of normal images with a false lesion, single stage", _known(normals, "single_stage_found"), on),
+        _shared(lesions, on),
+        mean("share of the lesion inside the crops", [row["coverage"] for row in lesions], on),
+        mean("lesion Dice, segmenter on true boxes", [row["true_box_dice"] for row in lesions], on),
     ]
-    return tuple(one for one in (*found, *_classified(rows, on)) if one is not None)
+    return known([*found, *_classified(rows, on)])
+
+
+def _shared(lesions: Sequence[Row], on: str) -> Metric | None:
+    localised, every = ([float(row[name]) for row in lesions] for name in ("lesions_localised", "lesions"))
+    return ratio("localiser recall at IoU 0.5", localised, every, on)
 
 
 def _false(row: Row) -> float:
@@ -236,32 +243,6 @@ def _known(rows: Sequence[Row], name: str) -> list[float]:
     return [float(row[name]) for row in rows if row[name] is not None]
 
 
-def _mean(name: str, values: Sequence[float], on: str) -> Metric | None:
-    if not values:
-        return None
-    return _metric(name, float(np.mean(values)), bootstrap_interval(values), on, len(values))
-
-
-def _metric(name: str, value: float, interval: tuple[float, float], on: str, n: int) -> Metric:
-    low, high = interval
-    return Metric(name=name, value=round(value, 4), interval=(round(low, 4), round(high, 4)), on=on, n=n)
-
-
-def _ratio(name: str, rows: Sequence[Row], above: str, below: str, on: str) -> Metric | None:
-    if not rows:
-        return None
-    pairs = np.array([(row[above], row[below]) for row in rows], np.float64)
-    return _resampled(name, pairs, lambda sample: float(sample[:, 0].sum() / sample[:, 1].sum()), on)
-
-
-def _resampled(
-    name: str, pairs: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float], on: str
-) -> Metric:
-    order = np.arange(len(pairs), dtype=np.float64)
-    interval = bootstrap_interval(order.tolist(), lambda drawn: statistic(pairs[drawn.astype(int)]))
-    return _metric(name, statistic(pairs), interval, on, len(pairs))
-
-
 def _classified(rows: Sequence[Row], on: str) -> list[Metric | None]:
     """Benign against malignant where something was found and classified, ambiguous groups left out."""
     scored = [row for row in rows if row["classification"] and row["lesions"] and not row["ambiguous"]]
@@ -270,8 +251,8 @@ def _classified(rows: Sequence[Row], on: str) -> list[Metric | None]:
     right = [float(max(row["classification"], key=row["classification"].get) == row["category"]) for row in scored]
     pairs = np.array([(row["classification"]["malignant"], row["category"] == "malignant") for row in scored], float)
     return [
-        _mean("accuracy of the class of found lesions", right, on),
-        _resampled(
+        mean("accuracy of the class of found lesions", right, on),
+        resampled(
             "AUROC malignant against benign", pairs, lambda s: auroc(s[:, 0].tolist(), (s[:, 1] > 0).tolist()), on
         ),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from service.engine import Engine
 from service.manifest import Manifest, Metric, read_manifest
 from tests import tiny_pipeline
-from training.card import card, interval, publish, write_evidence, write_manifest
+from training.card import card, interval, limits_in, publish, render, write_manifest
+from training.evidence.files import Evidence, evidence_path, write_evidence
 
 METRICS = (
     Metric(name="lesion Dice, cascade", value=0.8125, interval=(0.7, 0.9), on="squares fold 0", n=12),
@@ -96,13 +96,24 @@ def test_an_interval_is_told_in_words() -> None:
     assert [interval(metric) for metric in METRICS] == ["0.700 to 0.900", "not known", "0.250 to 0.750"]
 
 
-def test_evidence_holds_the_digests_and_the_scores_of_every_image(folder: Path, manifest: Manifest) -> None:
-    rows = {"squares": [{"image": "benign_1", "dice": 0.5}, {"image": "normal_2", "dice": 1.0}], "screenshots": []}
-    path = folder / "evidence" / "tiny" / "1.0.0.json"
-    write_evidence(path, manifest, rows)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    assert (content["pipeline"], content["version"]) == ("tiny", "1.0.0")
-    assert content["weights"] == {
-        weights.file: weights.sha256 for stage in manifest.stages for weights in stage.weights.values()
-    }
-    assert content["scores"] == rows
+def test_what_ends_a_card_is_found_again(manifest: Manifest) -> None:
+    assert limits_in(card(manifest, LIMITS)) == LIMITS.strip()
+    assert limits_in(card(manifest, "")) == ""
+    assert limits_in("# Tiny\n\nBrighter than half is the lesion.\n") == ""
+
+
+def test_a_card_is_rendered_from_evidence_and_rendered_again_without_change(folder: Path, manifest: Manifest) -> None:
+    (folder / "card.md").write_text(card(manifest, LIMITS), encoding="utf-8")
+    evidence = Evidence()
+    row = {"image": "one", "group": "one", "status": "found", "truth": True, "dice": 0.75, "iou": 0.6}
+    evidence.add("squares", [row, row | {"image": "two", "group": "two", "dice": 0.25}], {"kind": "masks"})
+    write_evidence(evidence_path(folder / "evidence", manifest), manifest, evidence)
+    figures = render(folder, folder / "evidence")
+    assert (figures[0].name, figures[0].value, figures[0].n) == ("lesion Dice", 0.5, 2)
+    assert read_manifest(folder).evidence.metrics == figures
+    written = {name: (folder / name).read_bytes() for name in ("card.md", "manifest.yaml")}
+    assert written["card.md"].decode().endswith(LIMITS)
+    assert render(folder, folder / "evidence") == figures
+    assert {name: (folder / name).read_bytes() for name in written} == written
+    render(folder, folder / "evidence", "## Limits\n\nOthers.\n")
+    assert (folder / "card.md").read_text(encoding="utf-8").endswith("## Limits\n\nOthers.\n")
