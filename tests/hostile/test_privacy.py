@@ -89,7 +89,7 @@ def refused(kind: str, form: str, answer: httpx.Response) -> bool:
     if form.startswith("dicom-"):
         code = "needs_dicom" if kind not in ("dicom", "zip") else None
     else:
-        code = "needs_one_slice" if form == "overlay" and kind in ("nifti", "nrrd", "zip") else None
+        code = "needs_one_slice" if form in ("overlay", "panel") and kind in ("nifti", "nrrd", "zip") else None
     return answer.status_code == 422 and answer.json()["code"] == code
 
 
