@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 
+from tests.service.jobs.limits import files_limited_to
 from training.distributed import World
 from training.fit import BEST, CHECKPOINT, fit
 from training.phantoms.tiny import cases
 from training.recipe import Recipe
 from training.run_folder import describe
 from training.state import build_network, load_weights, read
-
-ROOT = Path(__file__).parents[2]
-# The disk of this process ends after so many bytes in one file.
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-from training.fit import CHECKPOINT, fit
-from training.recipe import read_recipe
-recipe, data, out = map(Path, sys.argv[1:])
-limit = (out / CHECKPOINT).stat().st_size - 1
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-try:
-    fit(read_recipe(recipe), data, out, resume=True, workers=0)
-except OSError as error:
-    print(error)
-"""
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -110,14 +91,13 @@ def test_what_torch_never_wrote_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_loses_no_finished_epoch(run: Path, phantoms: Path, tmp_path: Path) -> None:
     longer = recipe(schedule={"epochs": 2})
     out = _copy(run, tmp_path / "out", longer, phantoms)
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(longer.model_dump(mode="json", exclude_none=True)))
-    command = [sys.executable, "-c", FULL_DISK, tmp_path / "recipe.yaml", phantoms, out]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert "Found no way to write" in done.stdout, done.stderr[-2000:]
-    assert "wanted room on the disk. What was saved before is whole: free some space and go on with --resume" in (
-        done.stdout
+    words = (
+        "Found no way to write .*wanted room on the disk. What was saved before is whole: free some space and go on "
+        "with --resume"
     )
+    size = (out / CHECKPOINT).stat().st_size
+    with files_limited_to(size - 1), pytest.raises(OSError, match=words):
+        fit(longer, phantoms, out, resume=True, workers=0)
     assert not list(out.glob("*.partial"))
     assert read(out / CHECKPOINT)["epoch"] == 1
     fit(longer, phantoms, out, resume=True, workers=0)
