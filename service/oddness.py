@@ -21,6 +21,7 @@ SIDE = 96
 BORDER = 0.06
 DARK, BRIGHT = 0.04, 0.9
 SPIKES = 8.0
+RESIZED = ("uint8", "uint16", "int16", "float32", "float64")
 DIRECTIONS = 4
 Plane = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -48,13 +49,19 @@ def features(image: Image) -> Values:
     field = image.field
     z = (field.z0 + field.z1) // 2
     shown = image.slab(z, z + 1)[0, field.top : field.bottom, field.left : field.right]
-    return _features(shown.astype(np.float32), (field.height, field.width))
+    return _features(_small(shown), (field.height, field.width))
 
 
-def _features(shown: NDArray[Any], size: tuple[int, int]) -> Values:
-    colours = _stretched(np.nan_to_num(shown))
-    small = np.asarray(cv2.resize(colours, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
-    small = small.reshape(SIDE, SIDE, -1)
+def _small(shown: NDArray[Any]) -> Plane:
+    """(`SIDE`, `SIDE`, channels), 0 to 1 between the 0.5th and the 99.5th percentile of all channels together."""
+    known = shown if shown.dtype.name in RESIZED else shown.astype(np.float32)
+    small = cv2.resize(np.ascontiguousarray(known), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    values = np.nan_to_num(small.astype(np.float64), posinf=0, neginf=0).reshape(SIDE, SIDE, -1)
+    low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-9), 0, 1), np.float32)
+
+
+def _features(small: Plane, size: tuple[int, int]) -> Values:
     grey = np.asarray(small.mean(axis=-1), np.float32)
     return np.array(
         [
@@ -67,12 +74,6 @@ def _features(shown: NDArray[Any], size: tuple[int, int]) -> Values:
         ],
         np.float64,
     )
-
-
-def _stretched(shown: NDArray[Any]) -> Plane:
-    """0 to 1 between the 0.5th and the 99.5th percentile of all channels together."""
-    low, high = (float(value) for value in np.percentile(shown, (0.5, 99.5)))
-    return np.asarray(np.clip((shown - low) / max(high - low, 1e-9), 0, 1), np.float32)
 
 
 def _shares(grey: Plane) -> tuple[float, float, float]:
