@@ -91,6 +91,9 @@ class HeldEngine:
     def raw_modalities(self, request: Request) -> Any:
         return self._engine.raw_modalities(request)
 
+    def around(self, request: Request) -> int:
+        return self._engine.around(request)
+
     def segment(self, image: Image, request: Request, watch: Watch = QUIET) -> Answer:
         self.calls += 1
         self.started.release()
