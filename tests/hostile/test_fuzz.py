@@ -54,7 +54,7 @@ def test_tampered_files(decoders: Decoders, name: str, caplog: pytest.LogCapture
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(
         content=tampered(SEEDS[name]()),
-        options=st.sampled_from((Options(), Options(phase=0), Options(slice=0))),
+        options=st.sampled_from((Options(), Options(phase=0), Options(slice=0), Options(slice=0, around=0))),
         form=st.sampled_from(list(FORMATS)),
     )
     def search(content: bytes, options: Options, form: str) -> None:
