@@ -49,7 +49,7 @@ class Units:
 
     def of(self, name: str) -> str:
         """The unit of one of the figures."""
-        return {BREASTS[0]: self.area, BREASTS[1]: "%"}.get(name, self.length)
+        return {BREASTS[0]: self.area, BREASTS[1]: "percent"}.get(name, self.length)
 
     def told(self, name: str, value: float) -> Measurement:
         return Measurement(name, value, self.of(name), TEXTS[name])

@@ -45,7 +45,7 @@ def outlines(labels: np.ndarray) -> Outlines:
 
 def test_what_is_alike_differs_by_nothing() -> None:
     found = figures(torso())
-    assert {one.unit for one in found.values()} == {"px", "%", ""}
+    assert {one.unit for one in found.values()} == {"px", "percent", ""}
     for name, one in found.items():
         wanted = 1 if name.startswith("solidity") and name != "solidity_body" else 0
         assert one.value == pytest.approx(wanted, abs=0.05) or name == "solidity_body"
