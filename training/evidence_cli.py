@@ -54,7 +54,7 @@ def evidence(
 
 def _named(text: str) -> tuple[str, Path]:
     name, _, path = text.partition("=")
-    if not name or not Path(path).is_dir():
+    if not name or not path or not Path(path).is_dir():
         raise typer.BadParameter(f"found {text!r}, wanted NAME=DIR of a folder that is there", param_hint="--folder")
     return name, Path(path)
 

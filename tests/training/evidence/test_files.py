@@ -33,7 +33,7 @@ def test_what_is_written_is_read_back_with_its_figures(path: Path, manifest: Man
     read = read_evidence(path, manifest)
     assert read.scores == {"squares": [ROW]}
     assert read.measured["squares"] == {"kind": "masks", "folder": "squares", "number": 1}
-    assert [(one.name, one.value, one.on) for one in read.figures()][0] == ("lesion Dice", 0.75, "squares")
+    assert next((one.name, one.value, one.on) for one in read.figures()) == ("lesion Dice", 0.75, "squares")
     content = json.loads(path.read_text())
     assert content["weights"] == weights_of(manifest)
     assert content["bootstrap"] == {"draws": 2000, "seed": 0}
