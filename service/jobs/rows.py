@@ -156,8 +156,6 @@ class Rows:
 
     def _count_deaths_in(self, job_id: str, which: ColumnElement[bool], reason: deaths.Reason | None) -> int:
         with self._database.write() as link:
-            if reason is None:
-                return deaths.free(link, job_id, which)
             return deaths.count_deaths(link, job_id, which, reason)
 
     # -- asking -------------------------------------------------------------------------------------------------------

@@ -290,22 +290,3 @@ def test_command_and_service_give_the_same_mask(scans: Path, tmp_path: Path, tin
     assert child("segment", scans / "a.png", "-o", tmp_path / "out", "--pipeline", "tiny").returncode == 0
     answer = tiny_client.post("/segment?format=mask", content=(scans / "a.png").read_bytes())
     assert (tmp_path / "out" / "a.mask.png").read_bytes() == answer.content
-
-
-def test_ctrl_c_while_it_starts_ends_it_without_a_word(tmp_path: Path) -> None:
-    # A hook of the interpreter's own: it presses Ctrl-C in the middle of the imports.
-    (tmp_path / "sitecustomize.py").write_text(PRESSES)
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
-    command = [sys.executable, "-m", "service.cli", "--version"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
-
-
-PRESSES = """
-import os, signal, sys
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name == "service.cli.batch":
-            os.kill(os.getpid(), signal.SIGINT)
-sys.meta_path.insert(0, Finder())
-"""

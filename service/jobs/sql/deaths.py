@@ -47,8 +47,13 @@ def jobs_with(link: Connection, which: ColumnElement[bool]) -> list[str]:
     return list(link.scalars(select(ITEMS.c.job_id).where(which).distinct()))
 
 
-def count_deaths(link: Connection, job_id: str, which: ColumnElement[bool], reason: Reason) -> int:
-    """Free such items of one job with a death each, or end them when it was one too many; returns how many."""
+def count_deaths(link: Connection, job_id: str, which: ColumnElement[bool], reason: Reason | None) -> int:
+    """Free such items of one job with a death each, or end them when it was one too many; returns how many.
+
+    Without a ``reason`` they are to blame for nothing, and no death is counted.
+    """
+    if reason is None:
+        return _free(link, job_id, which)
     job = hold(link, job_id)
     if job is None:
         return 0
@@ -61,8 +66,7 @@ def count_deaths(link: Connection, job_id: str, which: ColumnElement[bool], reas
     return ended + freed
 
 
-def free(link: Connection, job_id: str, which: ColumnElement[bool]) -> int:
-    """Free such items of one job without a death; returns how many."""
+def _free(link: Connection, job_id: str, which: ColumnElement[bool]) -> int:
     job = hold(link, job_id)
     if job is None:
         return 0
