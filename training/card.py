@@ -9,9 +9,13 @@ import yaml
 
 from service.manifest import Evidence, Manifest, Metric, read_manifest
 from training.evidence.files import evidence_path, read_evidence
+from training.evidence.intervals import DRAWS, SEED
 
 STAGES = "## Stages"
-MEASURED = "Every figure was measured on exactly the files of this folder; intervals are 95 % bootstrap over images."
+MEASURED = (
+    f"Every figure was measured on exactly the files of this folder; intervals are 95 % bootstrap over images, or over "
+    f"whole patients where the data set tells them apart ({DRAWS} draws, seed {SEED})."
+)
 NOT_MEASURED = "Nothing was measured yet: do not rely on this version."
 
 

@@ -22,7 +22,9 @@ def mean(name: str, values: Sequence[float], on: str, groups: Groups = None) -> 
     """The mean of values, None without one. ``groups``, one a value, are resampled as a whole."""
     if not values:
         return None
-    interval = bootstrap_interval(values, groups=groups, draws=DRAWS, seed=SEED)
+    interval = None
+    if _several(len(values), groups):
+        interval = bootstrap_interval(values, groups=groups, draws=DRAWS, seed=SEED)
     return metric(name, float(np.mean(values)), interval, on, len(values))
 
 
@@ -41,6 +43,8 @@ def _quotient(pairs: Pairs) -> float:
 
 def resampled(name: str, pairs: Pairs, statistic: Callable[[Pairs], float], on: str, groups: Groups = None) -> Metric:
     """Any statistic of rows of numbers, (images, columns)."""
+    if not _several(len(pairs), groups):
+        return metric(name, statistic(pairs), None, on, len(pairs))
     order = np.arange(len(pairs), dtype=np.float64)
     interval = bootstrap_interval(
         order.tolist(), lambda drawn: statistic(pairs[drawn.astype(int)]), groups=groups, draws=DRAWS, seed=SEED
@@ -48,10 +52,15 @@ def resampled(name: str, pairs: Pairs, statistic: Callable[[Pairs], float], on: 
     return metric(name, statistic(pairs), interval, on, len(pairs))
 
 
-def metric(name: str, value: float, interval: tuple[float, float], on: str, n: int) -> Metric:
+def _several(count: int, groups: Groups) -> bool:
+    """Whether there is more than one image or group: of one alone no interval is known."""
+    return count > 1 if groups is None else len(set(groups)) > 1
+
+
+def metric(name: str, value: float, interval: tuple[float, float] | None, on: str, n: int) -> Metric:
     """As manifests keep it: four digits behind the point."""
-    low, high = interval
-    return Metric(name=name, value=round(value, 4), interval=(round(low, 4), round(high, 4)), on=on, n=n)
+    told = None if interval is None else (round(interval[0], 4), round(interval[1], 4))
+    return Metric(name=name, value=round(value, 4), interval=told, on=on, n=n)
 
 
 def known(metrics: Sequence[Metric | None]) -> tuple[Metric, ...]:

@@ -50,3 +50,10 @@ def test_the_interval_holds_the_value(seed: int) -> None:
     assert found is not None
     assert found.interval is not None
     assert found.interval[0] <= found.value <= found.interval[1]
+
+
+def test_of_one_image_or_one_patient_no_interval_is_known() -> None:
+    alone = mean("dice", [0.5], "squares"), mean("dice", [0.25, 0.75], "squares", ["a", "a"])
+    for found in (*alone, ratio("recall", [1], [2], "squares")):
+        assert found is not None
+        assert (found.value, found.interval) == (0.5, None)
