@@ -195,12 +195,17 @@ def test_results_come_at_the_end_and_not_after_it(at: Counter) -> None:
 
 
 def test_a_lost_result_is_no_whole_zip(at: Counter) -> None:
-    job = at.done()
-    for key in [one for one in at.stored() if job in one and "answer" in one]:
+    job = at.done(("a.png", PICTURE), ("b.png", PICTURE))
+    lost = {n: [one for one in at.stored() if f"{job}/{n}/" in one and "answer" in one] for n in (1, 0)}
+    for key in lost[1]:
         at.desk.store.delete(key)
-    assert at.client.get(f"/jobs/{job}/items/0").status_code == 500
+    assert at.client.get(f"/jobs/{job}/items/1").status_code == 500
+    # It has begun before that is noticed.
     with pytest.raises(Exception, match="peer closed connection|incomplete"):
         at.client.get(f"/jobs/{job}/results")
+    for key in lost[0]:
+        at.desk.store.delete(key)
+    assert at.client.get(f"/jobs/{job}/results").status_code == 500
 
 
 @pytest.mark.parametrize(

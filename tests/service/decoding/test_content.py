@@ -78,7 +78,8 @@ def test_a_file_is_read_again_for_a_process_that_was_gone(decoders: Decoders) ->
     os.kill(decoders.pids[-1], signal.SIGKILL)
     content = Pieces(1000)
     assert same(decoders, content)
-    assert content.read == 2
+    # Twice where the process died with a part of it.
+    assert content.read in (1, 2)
 
 
 def test_a_stored_file_is_held_against_its_digest(decoders: Decoders, tmp_path: Path) -> None:
