@@ -12,7 +12,11 @@ from service.jobs.model import ItemRow, ItemState, JobRow, JobState
 
 
 class ProgressBody(Body):
-    """How far a job or an item is; ``done`` of a job counts items in a final state. ``stage`` may be null."""
+    """How far a job or an item is; ``done`` of a job counts items in a final state.
+
+    ``stage`` is a text for people and may be null; that of a job tells how far the item last heard of is:
+    ``lesion 120/600``.
+    """
 
     done: int
     total: int

@@ -150,7 +150,7 @@ class JobRow:
     Attributes:
         done: items in a final state.
         failed: of those, the ones that failed.
-        stage: what was last told of its progress; None when nothing runs.
+        stage: what was last told of its progress, as ``lesion 120/600``; None when nothing runs.
         seq: grows with every visible change.
         expires: when input and results will be erased, once it is finished.
     """
