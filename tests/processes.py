@@ -16,6 +16,8 @@ import httpx
 from tests.serving import until
 
 ROOT = Path(__file__).resolve().parent.parent
+# Tests started in the background of a shell ignore Ctrl-C, and what they start would inherit that.
+HEARING = ("env", "--default-signal=INT,HUP")
 ANSWER_WITHIN_S = 60.0
 # What the kernel takes as an order to forget the highest memory seen so far; proc(5).
 FORGET_PEAK = "5"

@@ -117,6 +117,9 @@ class Broken:
     def pipelines(self) -> Any:
         return self._engine.pipelines()
 
+    def around(self, *_: object) -> int:
+        return 0
+
     def raw_modalities(self, *_: object) -> Any:
         return frozenset()
 

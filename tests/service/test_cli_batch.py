@@ -19,7 +19,7 @@ import pytest
 
 from service import settings
 from service.jobs.folder import HOME
-from tests.processes import ROOT, descendants, gone
+from tests.processes import HEARING, ROOT, descendants, gone
 from tests.service.asking import EXPECTED, SQUARE, pixels, png
 from tests.service.commands import call
 from tests.service.jobs.pictures import volume
@@ -127,7 +127,7 @@ def test_a_pipeline_that_cannot_be_loaded_exits_3(
 
 
 def started(scans: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "service.cli", "batch", scans, "-o", out, "--pipeline", "tiny"]
+    command = [*HEARING, sys.executable, "-m", "service.cli", "batch", scans, "-o", out, "--pipeline", "tiny"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
@@ -195,7 +195,7 @@ ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 def test_told_to_end_it_keeps_what_is_done_and_says_so(tmp_path: Path, told: signal.Signals) -> None:
     scans, out = tmp_path / "many", tmp_path / "out"
     scans.mkdir()
-    for n in range(40):
+    for n in range(200):
         (scans / f"{n:03}.png").write_bytes(png(SQUARE))
     process = started(scans, out)
     until(lambda: list((out / HOME / "jobs" / "files").glob("jobs/*/*/1/answer.json")))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.cli.signals import Told, heeding
+from tests.processes import HEARING
 
 
 def _told_twice(number: int) -> None:
@@ -25,11 +26,14 @@ def _told_twice(number: int) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_it_is_heeded_once(number: int, status: int) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(Told) as caught:
-        _told_twice(number)
-    assert caught.value.status == status
-    assert signal.getsignal(number) is before
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(Told) as caught:
+            _told_twice(number)
+        assert caught.value.status == status
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_what_is_ignored_stays_ignored() -> None:
@@ -61,7 +65,7 @@ def test_ctrl_c_while_it_starts_ends_it_without_a_word(tmp_path: Path) -> None:
     # A hook of the interpreter's own: it presses Ctrl-C in the middle of the imports.
     (tmp_path / "sitecustomize.py").write_text(PRESSES)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
-    command = [sys.executable, "-m", "service.cli", "--version"]
+    command = [*HEARING, sys.executable, "-m", "service.cli", "--version"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
