@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import cast
 
 from service.errors import BadParameter
 from service.manifest import Manifest, StageSpec
 from service.source import Flag
+from service.stage_spec import Method
 
-Method = Literal["none", "clahe", "median_clahe", "adaptive_clahe"]
 # What `clahe` means to weights that were trained with one of these: what they know.
 STATIC = ("clahe", "median_clahe")
 

@@ -10,6 +10,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Method = Literal["none", "clahe", "median_clahe", "adaptive_clahe"]
 
 
 class Frozen(BaseModel):
@@ -57,7 +58,7 @@ class InputSpec(Frozen):
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     letterbox: bool = False
     interpolation: Literal["linear", "nearest", "cubic"] = "linear"
-    enhance: Literal["none", "clahe", "median_clahe", "adaptive_clahe"] = "none"
+    enhance: Method = "none"
 
     @model_validator(mode="after")
     def _served(self) -> InputSpec:
